@@ -1,0 +1,1 @@
+//! The one `main` of every command.

@@ -1,0 +1,1 @@
+//! The logs tree of a run: write it, read it, complete it.

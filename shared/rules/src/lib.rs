@@ -1,0 +1,1 @@
+//! Rule expressions: parse, print, evaluate.
