@@ -1,1 +1,20 @@
 //! Terminal output: the only crate that prints.
+//!
+//! stdout is data that someone may pipe, stderr is everything else. A command gets one
+//! [`Console`] from `libloom-entry` and hands it down; nothing here reads the environment.
+//! Text is styled by what it means ([`Label`]), never by colour, and the decision whether to
+//! colour is made once for each stream, in [`color`].
+
+#![warn(missing_docs)]
+
+pub mod color;
+mod console;
+mod paint;
+mod printable;
+mod table;
+
+pub use color::{ColorChoice, ColorHints};
+pub use console::{Captured, Console, OutputError, Verbosity};
+pub use paint::{Label, Paint, Painted};
+pub use printable::printable;
+pub use table::{Table, display_width};

@@ -1,0 +1,68 @@
+//! `--generate man|bash|zsh|fish`: man page and completions out of the argument definitions.
+//!
+//! Hidden from help and looked at before parsing, so that no definition has to know of it. The
+//! files in `man/` and `completions/` are its output, compared by `tests/suite/docs.rs`.
+
+use std::ffi::OsString;
+use std::str::FromStr;
+
+use clap::Command;
+use clap_complete::Shell;
+use libloom_console::Console;
+use libloom_contract::exit;
+
+use crate::Failure;
+
+/// What can be generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generated {
+    /// A man page of section 1, in roff.
+    Man,
+    /// Completions for one shell.
+    Completions(Shell),
+}
+
+impl FromStr for Generated {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "man" => Ok(Self::Man),
+            "bash" => Ok(Self::Completions(Shell::Bash)),
+            "zsh" => Ok(Self::Completions(Shell::Zsh)),
+            "fish" => Ok(Self::Completions(Shell::Fish)),
+            _ => Err(format!("cannot generate `{word}`: expected man, bash, zsh or fish")),
+        }
+    }
+}
+
+/// The word after a leading `--generate`, if the command line is such a request.
+pub(crate) fn requested(argv: &[OsString]) -> Option<&str> {
+    match argv {
+        [_, option, word] if option == "--generate" => Some(word.to_str().unwrap_or("?")),
+        _ => None,
+    }
+}
+
+/// Prints what `word` names to stdout.
+pub(crate) fn print(command: Command, word: &str, console: &Console) -> Result<u8, Failure> {
+    let text = match word.parse().map_err(|text: String| Failure::usage(text))? {
+        Generated::Man => man(command)?,
+        Generated::Completions(shell) => completions(command, shell),
+    };
+    console.out_bytes(&text)?;
+    Ok(exit::DONE)
+}
+
+fn man(command: Command) -> Result<Vec<u8>, Failure> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page).map_err(Failure::bug)?;
+    Ok(page)
+}
+
+fn completions(mut command: Command, shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    script
+}
