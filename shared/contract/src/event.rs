@@ -258,3 +258,32 @@ impl Section {
         }
     }
 }
+
+/// `data` of the start of `run.bootstrap`: what a receipt needs if the run is killed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunContext {
+    /// The exact invocation.
+    pub command: Vec<String>,
+    /// Version of the command.
+    pub loom_version: String,
+    /// The pipeline.
+    pub pipeline_id: String,
+    /// Top folder of the repository.
+    pub repo_root: String,
+    /// The workflow file, absolute.
+    pub workflow_path: String,
+}
+
+/// `data` of the finish of `run.bootstrap`: what is about to be executed, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunPlan {
+    /// The graph; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph_ir: Option<crate::receipt::GraphPointer>,
+    /// The isolated workspace; absent when none was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_path: Option<String>,
+    /// Commit of HEAD in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_head_sha: Option<String>,
+}

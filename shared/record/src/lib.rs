@@ -1,1 +1,7 @@
 //! The logs tree of a run: write it, read it, complete it.
+//!
+//! `loom-run` writes it; `loom-logs` and whatever comes after a killed run read and complete it.
+
+#![warn(missing_docs)]
+
+pub mod lock;

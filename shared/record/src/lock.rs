@@ -1,0 +1,47 @@
+//! The lock that says whether a run lives: `flock` on the run's own folder.
+//!
+//! The guard and the worker of a run share one open folder, so the lock is free only when both
+//! are gone. No file is made and nothing is left behind.
+
+use std::{fs::File, io, path::Path};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+
+/// Held for as long as it exists in any process that shares it.
+#[derive(Debug)]
+pub struct RunLock {
+    _folder: File,
+}
+
+/// Takes the lock of the run at `folder`; `None` when the run lives.
+///
+/// # Errors
+/// The folder cannot be opened.
+pub fn take(folder: &Path) -> io::Result<Option<RunLock>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = File::from(open(folder, flags, Mode::empty())?);
+    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(RunLock { _folder: folder })),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the run at `folder` lives; a folder that cannot be opened has no living run.
+pub fn is_held(folder: &Path) -> bool {
+    matches!(take(folder), Ok(None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn second_taker_is_refused_until_the_first_lets_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = take(folder.path()).unwrap();
+        assert!(lock.is_some() && is_held(folder.path()));
+        drop(lock);
+        assert!(!is_held(folder.path()));
+    }
+}
