@@ -407,8 +407,9 @@ pub struct StepSummary {
     /// Bytes that were not recorded because the job reached its limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped_bytes: Option<u64>,
-    /// Its events.
-    pub events_path: String,
+    /// Its events; absent when it never ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_path: Option<String>,
 }
 
 /// `summary.json` of a system section.
