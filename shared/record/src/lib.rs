@@ -6,3 +6,6 @@
 
 pub mod events;
 pub mod lock;
+pub mod phases;
+
+pub use phases::PhaseLedger;
