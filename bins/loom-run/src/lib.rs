@@ -1,0 +1,2 @@
+//! Runs a workflow in an isolated workspace.
+pub mod shell;
