@@ -7,5 +7,6 @@
 pub mod events;
 pub mod lock;
 pub mod phases;
+pub mod stream;
 
 pub use phases::PhaseLedger;
