@@ -1,0 +1,1 @@
+//! The dispatcher: finding, listing, suggesting, starting.
