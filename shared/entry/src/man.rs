@@ -85,8 +85,8 @@ fn write_usage_and_options(sub: &Command, page: &mut Vec<u8>) -> io::Result<()> 
     let usage = usage.trim_start_matches("Usage: ");
     writeln!(page, ".PP\n.nf\n\\fB{}\\fR\n.fi", escaped(usage))?;
     let own = sub.clone().mut_args(|argument| {
-        let shared = argument.is_global_set();
-        argument.hide(shared)
+        let told_above = argument.is_global_set() || argument.get_id() == "help";
+        argument.hide(told_above)
     });
     let mut options = Vec::new();
     Man::new(own).render_options_section(&mut options)?;
