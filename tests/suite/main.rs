@@ -1,5 +1,8 @@
 //! End-to-end tests: one module for each area, one executable for all.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod alias;
 mod dispatch;
 
 use std::fs;
