@@ -1,1 +1,5 @@
-fn main() {}
+//! `loom`; see the library.
+
+fn main() -> std::process::ExitCode {
+    libloom_entry::main(loom::run)
+}

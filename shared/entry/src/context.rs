@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use libloom_console::Console;
 
-use crate::{Environment, Failure, OrFail, Siblings, repository_root};
+use crate::{Environment, Failure, OrFail, SharedOptions, Siblings, repository_root};
 
 /// Handed to every command; nothing below it reads process state for itself.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Context {
     pub env: Environment,
     /// Arguments as typed, the program's own name first.
     pub argv: Vec<OsString>,
+    /// The shared options as typed; what they mean is already in [`Context::console`].
+    pub options: SharedOptions,
     /// Where other commands of Loom are found.
     pub siblings: Siblings,
 }
@@ -25,6 +27,7 @@ pub struct Context {
 impl Context {
     pub(crate) fn of_process(
         console: Console,
+        options: SharedOptions,
         env: Environment,
         argv: Vec<OsString>,
     ) -> Result<Self, Failure> {
@@ -32,13 +35,14 @@ impl Context {
             .or_could_not("cannot find the current folder")
             .map_err(|f| f.hint("it was removed or is not readable; `cd` to another one"))?;
         let siblings = Siblings::of_process(&env);
-        Ok(Self { console, cwd, env, argv, siblings })
+        Ok(Self { console, cwd, env, argv, options, siblings })
     }
 
     /// A context made of parts, for tests.
     pub fn of_parts(console: Console, cwd: &Path, env: Environment) -> Self {
         let siblings = Siblings::of_process(&env);
-        Self { console, cwd: cwd.to_owned(), env, argv: Vec::new(), siblings }
+        let options = SharedOptions::default();
+        Self { console, cwd: cwd.to_owned(), env, argv: Vec::new(), options, siblings }
     }
 
     /// Top folder of the repository that holds [`Context::cwd`].

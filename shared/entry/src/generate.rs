@@ -12,6 +12,7 @@ use libloom_console::Console;
 use libloom_contract::exit;
 
 use crate::Failure;
+use crate::man::man_page;
 
 /// What can be generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +48,11 @@ pub(crate) fn requested(argv: &[OsString]) -> Option<&str> {
 /// Prints what `word` names to stdout.
 pub(crate) fn print(command: Command, word: &str, console: &Console) -> Result<u8, Failure> {
     let text = match word.parse().map_err(|text: String| Failure::usage(text))? {
-        Generated::Man => man(command)?,
+        Generated::Man => man_page(command).map_err(Failure::bug)?,
         Generated::Completions(shell) => completions(command, shell),
     };
     console.out_bytes(&text)?;
     Ok(exit::DONE)
-}
-
-fn man(command: Command) -> Result<Vec<u8>, Failure> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command).render(&mut page).map_err(Failure::bug)?;
-    Ok(page)
 }
 
 fn completions(mut command: Command, shell: Shell) -> Vec<u8> {

@@ -12,6 +12,7 @@ mod context;
 mod environment;
 mod failure;
 mod generate;
+mod man;
 mod options;
 mod panics;
 mod repository;
@@ -73,10 +74,12 @@ fn start<A: Parser>(
         Ok(matches) => matches,
         Err(error) => return explain(&error, plain).map_err(on_plain),
     };
-    let console = options::console(&matches, &environment).map_err(on_plain)?;
+    let options = options::typed(&matches).map_err(on_plain)?;
+    let console = options::console(options, &environment).map_err(on_plain)?;
     let on_console = |failure| (console.clone(), failure);
     let arguments = parse::<A>(&matches).map_err(on_console)?;
-    let context = Context::of_process(console.clone(), environment, argv).map_err(on_console)?;
+    let context = Context::of_process(console.clone(), options, environment, argv);
+    let context = context.map_err(on_console)?;
     run(arguments, &context).map_err(on_console)
 }
 

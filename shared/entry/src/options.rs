@@ -3,7 +3,8 @@
 //! The command line outranks `LOOM_QUIET`, `LOOM_VERBOSE` and `LOOM_COLOR`, by which the
 //! dispatcher hands its own options down.
 
-use clap::{Args, Command, FromArgMatches};
+use clap::builder::Resettable;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use libloom_console::{ColorChoice, ColorHints, Console, Verbosity};
 use libloom_contract::env;
 
@@ -25,7 +26,12 @@ pub struct SharedOptions {
 
 /// Adds the options to `command`, below its own.
 pub(crate) fn add_to(command: Command) -> Command {
+    // clap takes the doc comment of a flattened struct for the text of the whole command.
+    let about = command.get_about().cloned();
+    let long_about = command.get_long_about().cloned();
     SharedOptions::augment_args(command)
+        .about(Resettable::from(about))
+        .long_about(Resettable::from(long_about))
 }
 
 /// The console for what is printed before the command line is understood.
@@ -34,12 +40,16 @@ pub(crate) fn console_before_parsing(environment: &Environment) -> Console {
     Console::new(Verbosity::Normal, color, hints(environment))
 }
 
-/// The console that `matches` and `environment` ask for.
+/// The options as typed.
+pub(crate) fn typed(matches: &ArgMatches) -> Result<SharedOptions, Failure> {
+    SharedOptions::from_arg_matches(matches).map_err(Failure::usage)
+}
+
+/// The console that `options` and `environment` ask for.
 pub(crate) fn console(
-    matches: &clap::ArgMatches,
+    options: SharedOptions,
     environment: &Environment,
 ) -> Result<Console, Failure> {
-    let options = SharedOptions::from_arg_matches(matches).map_err(Failure::usage)?;
     let color = match options.color {
         Some(choice) => choice,
         None => color_from(environment)?.unwrap_or_default(),
@@ -85,7 +95,7 @@ mod tests {
             .try_get_matches_from([&["loom-foo"], arguments].concat())
             .unwrap();
         let environment = variables.iter().copied().collect();
-        console(&matches, &environment).unwrap().verbosity()
+        console(typed(&matches).unwrap(), &environment).unwrap().verbosity()
     }
 
     #[test]
@@ -96,11 +106,18 @@ mod tests {
     }
 
     #[test]
+    fn options_leave_the_text_of_the_command_alone() {
+        let command = add_to(Command::new("loom-foo").about("Does foo"));
+        assert_eq!(command.get_about().unwrap().to_string(), "Does foo");
+        assert!(command.get_long_about().is_none());
+    }
+
+    #[test]
     fn color_option_outranks_loom_color() {
         let environment = [("LOOM_COLOR", "always")].into_iter().collect();
         let parse = |line: &[&str]| {
             let matches = add_to(Command::new("loom-foo")).try_get_matches_from(line).unwrap();
-            console(&matches, &environment).unwrap().out_paint().is_colored()
+            console(typed(&matches).unwrap(), &environment).unwrap().out_paint().is_colored()
         };
         assert!(parse(&["loom-foo"]));
         assert!(!parse(&["loom-foo", "--color", "never"]));

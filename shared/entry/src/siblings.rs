@@ -10,7 +10,7 @@ use crate::{Environment, Failure};
 /// versions never mix silently.
 #[derive(Clone, Debug)]
 pub struct Siblings {
-    own_folder: Option<PathBuf>,
+    executable: Option<PathBuf>,
     path_folders: Vec<PathBuf>,
 }
 
@@ -27,13 +27,17 @@ pub struct NoSuchSibling {
 impl Siblings {
     pub(crate) fn of_process(environment: &Environment) -> Self {
         let executable = std::env::current_exe().ok();
-        let own_folder = executable.as_deref().and_then(Path::parent).map(Path::to_owned);
-        Self { own_folder, path_folders: environment.path_folders() }
+        Self { executable, path_folders: environment.path_folders() }
     }
 
     /// The folder that holds the running executable, if the system tells.
     pub fn own_folder(&self) -> Option<&Path> {
-        self.own_folder.as_deref()
+        self.executable.as_deref().and_then(Path::parent)
+    }
+
+    /// The running executable, symbolic links resolved, if the system tells.
+    pub fn own_executable(&self) -> Option<&Path> {
+        self.executable.as_deref()
     }
 
     /// The folders of `PATH`, in order.
@@ -43,11 +47,12 @@ impl Siblings {
 
     /// The path of the executable `name` (`loom-compile`).
     pub fn find(&self, name: &str) -> Result<PathBuf, NoSuchSibling> {
-        let folders = || self.own_folder.iter().chain(&self.path_folders);
+        let on_path = self.path_folders.iter().map(PathBuf::as_path);
+        let folders = || self.own_folder().into_iter().chain(on_path.clone());
         let found = folders().map(|folder| folder.join(name)).find(|path| is_executable(path));
         found.ok_or_else(|| NoSuchSibling {
             name: name.to_owned(),
-            searched: folders().cloned().collect(),
+            searched: folders().map(Path::to_owned).collect(),
         })
     }
 }
@@ -82,7 +87,7 @@ mod tests {
     fn own_folder_comes_before_path() {
         let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let siblings = Siblings {
-            own_folder: Some(own.path().to_owned()),
+            executable: Some(own.path().join("loom-run")),
             path_folders: vec![other.path().to_owned()],
         };
         let far = place(other.path(), "loom-foo", 0o755);
@@ -94,7 +99,7 @@ mod tests {
 
     #[test]
     fn missing_sibling_names_itself_and_where_it_looked() {
-        let siblings = Siblings { own_folder: None, path_folders: vec!["/nowhere".into()] };
+        let siblings = Siblings { executable: None, path_folders: vec!["/nowhere".into()] };
         let error = siblings.find("loom-foo").unwrap_err();
         assert_eq!(error.searched, [PathBuf::from("/nowhere")]);
         let failure = Failure::from(error);

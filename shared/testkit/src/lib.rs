@@ -1,1 +1,28 @@
-//! What the tests of all packages share.
+//! What the tests of all packages share: real processes in a closed room.
+//!
+//! A [`Sandbox`] is a temporary folder with its own home, git configuration and temp folder, and
+//! an environment cleared of everything else. When it is dropped it checks that nothing was left
+//! behind ([`Leftovers`]) and that every document written obeys the contract's schemas.
+//! Everything here panics on trouble: it is test code, and a panic is how a test fails.
+
+#![warn(missing_docs)]
+
+mod binaries;
+mod leftovers;
+mod normalize;
+mod repo;
+mod sandbox;
+mod wait;
+
+pub use binaries::binaries;
+pub use leftovers::Leftovers;
+pub use normalize::normalize;
+pub use repo::Repo;
+pub use sandbox::Sandbox;
+pub use wait::wait_until;
+
+/// The top folder of Loom's own sources.
+pub fn source_root() -> &'static std::path::Path {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("testkit lies in shared/testkit")
+}

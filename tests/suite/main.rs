@@ -1,0 +1,21 @@
+//! End-to-end tests: one module for each area, one executable for all.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod alias;
+mod dispatch;
+
+use std::fs;
+
+/// A file that is not declared above would never be compiled, and its tests never run.
+#[test]
+fn no_file_of_the_suite_is_forgotten() {
+    let folder = libloom_testkit::source_root().join("tests/suite");
+    let main = fs::read_to_string(folder.join("main.rs")).unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let module = name.strip_suffix(".rs").unwrap_or(&name);
+        let declared = main.lines().any(|line| line == format!("mod {module};"));
+        assert!(module == "main" || declared, "`mod {module};` is missing in tests/suite/main.rs");
+    }
+}
