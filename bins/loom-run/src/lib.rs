@@ -1,2 +1,262 @@
 //! Runs a workflow in an isolated workspace.
-pub mod shell;
+//!
+//! The way of a run: find the repository ([`run`]), open its record and become a guard and a
+//! worker ([`guard`]), compile and snapshot ([`bootstrap`]), execute ([`pipeline`], deciding by
+//! [`schedule`]), one job at a time from first phase to last ([`job`], [`execution`],
+//! [`providers`]), and write the documents ([`worker`], [`documents`]).
+
+mod artifacts;
+mod bootstrap;
+mod cancel;
+mod child;
+mod display;
+mod documents;
+mod environment;
+mod execution;
+mod guard;
+mod job;
+mod joblog;
+mod pipeline;
+mod place;
+mod processes;
+mod providers;
+mod run;
+mod schedule;
+mod shell;
+mod steps;
+mod verdict;
+mod worker;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock},
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use libloom_contract::{
+    Status, env,
+    layout::{self, DEFAULT_WORKFLOW, Layout},
+};
+use libloom_entry::{Context, Failure, OrFail as _, is_executable};
+use libloom_record::{lock, phases::PhaseLedger};
+
+use crate::{
+    cancel::Cancel, display::Display, documents::Outcome, guard::Role, place::Place,
+    processes::Registry, run::Run,
+};
+
+/// Runs the repository's workflow in an isolated workspace.
+///
+/// Every run makes a disposable copy of the repository as it is now (uncommitted work included,
+/// files ignored by git left out), runs the workflow's jobs in it, and leaves a receipt and a
+/// logs tree under .loom/.runtime.
+///
+/// Exit codes: 0 every job that had to succeed did; 1 a job failed or the workflow is invalid;
+/// 2 wrong command line; 3 it could not be run; 130 and 143 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "loom-run", about = "Runs the repository's workflow in an isolated workspace")]
+pub struct Args {
+    /// Run on this machine (the default: nothing remote exists yet)
+    #[arg(long)]
+    local: bool,
+
+    /// Workflow file, relative to the current folder [default: .loom/workflow.yml of the
+    /// repository]
+    #[arg(long, value_name = "FILE")]
+    workflow: Option<PathBuf>,
+
+    /// Show the output of jobs as it comes, each line behind its job's name
+    #[arg(long)]
+    stream: bool,
+
+    /// Jobs that run at the same time [default: number of processors]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+
+    /// Seconds that a job has to end after it was asked to, before it is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    grace: u32,
+}
+
+/// `loom-run`.
+///
+/// # Errors
+/// No repository, a workflow outside of it, or a record that cannot be written.
+pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
+    // Local is the only place there is; the flag is the documented way to say so.
+    let Args { local: _, .. } = args;
+    let root = context.repository_root()?;
+    let workflow = workflow_in(&root, &context.cwd, args.workflow.as_deref())?;
+    let place = place::open(&root)?;
+    match guard::split().or_could_not("cannot start the run's worker process")? {
+        Role::Guard(ended) => Ok(after_worker(ended, &place, context)),
+        Role::Worker(cancel) => {
+            let settings = Settings { args, root, workflow, cancel };
+            in_worker(settings, &place, context)
+        }
+    }
+}
+
+/// The workflow file, relative to the repository root.
+fn workflow_in(root: &Path, cwd: &Path, wanted: Option<&Path>) -> Result<String, Failure> {
+    let Some(wanted) = wanted else { return Ok(DEFAULT_WORKFLOW.into()) };
+    let full = place::normalized(&cwd.join(wanted));
+    let inside = full.strip_prefix(root).ok().and_then(Path::to_str);
+    inside.map(str::to_owned).ok_or_else(|| {
+        let error = format!(
+            "workflow `{}` is outside the repository `{}`",
+            wanted.display(),
+            root.display()
+        );
+        Failure::could_not(error).hint("a workflow must lie in the repository it is run for")
+    })
+}
+
+/// In the guard: the worker is gone, and so is everything it started.
+fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8 {
+    let code = u8::try_from(ended.exit_code).unwrap_or(libloom_contract::exit::BUG);
+    let Some((layout, run_id)) = place.of_repository() else { return code };
+    let receipt = layout.run_receipt(&run_id);
+    if receipt.exists() {
+        return code;
+    }
+    if let Some(signal) = ended.signal {
+        context.console.error(format_args!("the run's worker was {}", steps::ended_by(signal)));
+    }
+    match complete(layout, &run_id) {
+        Ok(()) => drop(context.console.out(&format!("receipt: {}\n", receipt.display()))),
+        Err(error) => context.console.error(format_args!("cannot complete the record: {error}")),
+    }
+    if ended.signal.is_some() { libloom_contract::exit::COULD_NOT } else { code }
+}
+
+/// What the worker is told.
+struct Settings {
+    args: Args,
+    root: PathBuf,
+    workflow: String,
+    cancel: Cancel,
+}
+
+fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8, Failure> {
+    let (args, cancel) = (&settings.args, settings.cancel.clone());
+    let started_at = place.started_at();
+    let layout = Layout::of_repository(&settings.root);
+    let id = place.run_id();
+    let mut run = Run {
+        pipeline_id: layout::pipeline_id(started_at),
+        started_at,
+        started: Instant::now(),
+        workflow: settings.workflow.clone(),
+        command: context.argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+        inherited: context.env.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        shell: find_shell(context),
+        grace: Duration::from_secs(args.grace.into()),
+        jobs: args.jobs.map_or_else(processors, usize::from),
+        logs: layout.run(&id),
+        layout,
+        display: Display::new(context.console.clone(), args.stream),
+        cancel,
+        registry: Registry::default(),
+        ledger: Mutex::new(PhaseLedger::new()),
+        snapshot: OnceLock::new(),
+        repo_root: settings.root,
+        id,
+    };
+    let _lock = match place {
+        Place::Repository { .. } => None,
+        Place::Workspace { .. } => Some(move_into_workspace(&mut run, context)?),
+    };
+    let layout = run.layout.clone();
+    let dead = thread::spawn(move || clear_up_after_dead_runs(&layout));
+    let outcome = worker::work(&run, &context.siblings)
+        .or_could_not(format_args!("cannot record the run in `{}`", run.logs.folder().display()));
+    for note in dead.join().unwrap_or_default() {
+        context.console.note(note);
+    }
+    let outcome = outcome?;
+    report(&outcome, context);
+    context.console.out(&format!("receipt: {}\n", run.layout.run_receipt(&run.id).display()))?;
+    Ok(outcome.exit_code)
+}
+
+/// The repository cannot be written: the record goes into the workspace.
+fn move_into_workspace(run: &mut Run, context: &Context) -> Result<lock::RunLock, Failure> {
+    bootstrap::make_workspace(run, &context.siblings).map_err(|trouble| {
+        let failure = Failure::could_not(trouble.error);
+        trouble.hints.into_iter().fold(failure, Failure::hint)
+    })?;
+    let layout = Layout::of_repository(run.workspace());
+    context.console.note(format_args!(
+        "the repository cannot be written: the record is in `{}`",
+        layout.runtime().display()
+    ));
+    run.logs = layout.run(&run.id);
+    run.layout = layout;
+    place::make_run_folder(&run.layout, &run.id)
+}
+
+/// Ends what a killed run left running, and completes its documents.
+fn clear_up_after_dead_runs(layout: &Layout) -> Vec<String> {
+    let mut notes = Vec::new();
+    let is_dead = |run_id: &str| {
+        let folder = layout.run(run_id);
+        folder.folder().is_dir() && !lock::is_held(folder.folder())
+    };
+    let ended = processes::end_survivors(env::RUN_ID, is_dead);
+    if ended > 0 {
+        notes.push(format!("{ended} processes that a killed run had left were ended"));
+    }
+    match complete_dead_runs(layout) {
+        Ok(completed) if completed.is_empty() => {}
+        Ok(completed) => {
+            notes.push(format!("the record of {} killed runs was completed", completed.len()));
+        }
+        Err(error) => {
+            notes.push(format!("the record of a killed run cannot be completed: {error}"));
+        }
+    }
+    notes
+}
+
+fn find_shell(context: &Context) -> PathBuf {
+    let candidates = context.env.path_folders().into_iter().map(|folder| folder.join("sh"));
+    candidates.into_iter().find(|path| is_executable(path)).unwrap_or_default()
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What is said last, before the receipt.
+fn report(outcome: &Outcome, context: &Context) {
+    let console = &context.console;
+    if let Some(trouble) = &outcome.trouble {
+        for (_, rendered) in &trouble.diagnostics {
+            console.line(rendered);
+        }
+        let mut lines = trouble.error.lines();
+        console.error(lines.next().unwrap_or_default());
+        lines.for_each(|cause| console.line(format_args!("  caused by: {cause}")));
+        trouble.hints.iter().for_each(|hint| console.hint(hint));
+    }
+    let word = outcome.verdict.status.word();
+    match &outcome.verdict.message {
+        Some(message) if outcome.trouble.is_none() => {
+            console.line(format_args!("{word}: {message}"));
+        }
+        _ => console.line(word),
+    }
+    if outcome.verdict.status == Status::Failure && outcome.pipeline.is_some() {
+        context.console.hint("`loom logs` shows what failed and why");
+    }
+}
+
+fn complete(_: &Layout, _: &str) -> Result<(), String> {
+    Ok(())
+}
+fn complete_dead_runs(_: &Layout) -> Result<Vec<String>, String> {
+    Ok(Vec::new())
+}

@@ -1,1 +1,5 @@
-fn main() {}
+//! `loom-run`.
+
+fn main() -> std::process::ExitCode {
+    libloom_entry::main(loom_run::run)
+}

@@ -1,0 +1,151 @@
+//! From a repository to what can be executed: the graph and the workspace.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use libloom_contract::{
+    Reason,
+    diagnostic::Diagnostic,
+    graph::{Graph, Provider},
+    snapshot::Snapshot,
+};
+use libloom_entry::Siblings;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    child::{self, Call, ChildError},
+    run::Run,
+};
+
+/// Why there is no pipeline.
+#[derive(Debug)]
+pub struct Trouble {
+    /// What kind of trouble.
+    pub reason: Reason,
+    /// The error and its causes, one a line.
+    pub error: String,
+    /// How to mend it.
+    pub hints: Vec<String>,
+    /// Exit code of the run.
+    pub exit_code: u8,
+    /// What is wrong with the workflow, each with its rendering for people.
+    pub diagnostics: Vec<(Diagnostic, String)>,
+}
+
+impl Trouble {
+    fn new(reason: Reason, error: impl Into<String>) -> Self {
+        Trouble {
+            reason,
+            error: error.into(),
+            hints: Vec::new(),
+            exit_code: libloom_contract::exit::COULD_NOT,
+            diagnostics: Vec::new(),
+        }
+    }
+
+    fn of_child(run: &Run, reason: Reason, error: ChildError) -> Self {
+        let text = in_lines(&error);
+        match error {
+            ChildError::Invalid { diagnostics } => Trouble {
+                exit_code: libloom_contract::exit::NO,
+                diagnostics,
+                ..Trouble::new(Reason::WorkflowInvalid, text)
+            },
+            ChildError::Refused { hints, exit_code, .. } => {
+                let exit_code =
+                    u8::try_from(exit_code).unwrap_or(libloom_contract::exit::COULD_NOT);
+                Trouble { hints, exit_code, ..Trouble::new(reason, text) }
+            }
+            ChildError::Cancelled => Trouble {
+                exit_code: run.cancel.cause().map_or(1, crate::cancel::Cause::exit_code),
+                ..Trouble::new(run.cancel_reason(), run.cancel_message())
+            },
+            ChildError::Start { .. } | ChildError::Silent { .. } | ChildError::Strange { .. } => {
+                Trouble::new(reason, text)
+            }
+        }
+    }
+}
+
+/// An error and its causes, one a line.
+fn in_lines(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Compiles the workflow, then makes the workspace; compiles again what changed in between.
+///
+/// # Errors
+/// The workflow is invalid, the shell is missing, the workspace cannot be made; then none is left.
+pub fn plan(run: &Run, siblings: &Siblings) -> Result<Graph, Trouble> {
+    let graph = compile(run, siblings, &run.repo_root)?;
+    require_shell(run, &graph)?;
+    make_workspace(run, siblings)?;
+    if sources_are_unchanged(&graph, run.workspace()) {
+        return Ok(graph);
+    }
+    run.display.note("the workflow changed while it was being copied: compiled again");
+    let graph = compile(run, siblings, run.workspace())?;
+    require_shell(run, &graph)?;
+    Ok(graph)
+}
+
+/// Makes the workspace, unless there is one already.
+///
+/// # Errors
+/// It cannot be made; then nothing of it is left.
+pub fn make_workspace(run: &Run, siblings: &Siblings) -> Result<(), Trouble> {
+    if run.snapshot.get().is_some() {
+        return Ok(());
+    }
+    let snapshot = snapshot(run, siblings)?;
+    for note in &snapshot.notes {
+        run.display.note(note);
+    }
+    run.display.workspace(&snapshot.path);
+    // Nobody else sets it: jobs have not begun.
+    let _ = run.snapshot.set(snapshot);
+    Ok(())
+}
+
+fn compile(run: &Run, siblings: &Siblings, folder: &Path) -> Result<Graph, Trouble> {
+    let arguments = ["--events", "--workflow", &run.workflow].map(Into::into).to_vec();
+    let call = Call { program: find(siblings, "loom-compile")?, arguments, folder };
+    child::document(&call, &run.cancel, |_| {})
+        .map_err(|error| Trouble::of_child(run, Reason::WorkflowInvalid, error))
+}
+
+fn snapshot(run: &Run, siblings: &Siblings) -> Result<Snapshot, Trouble> {
+    let arguments = ["create", "--events", "--run-id", &run.id].map(Into::into).to_vec();
+    let call =
+        Call { program: find(siblings, "loom-snapshot")?, arguments, folder: &run.repo_root };
+    child::document(&call, &run.cancel, |_| {})
+        .map_err(|error| Trouble::of_child(run, Reason::SnapshotFailed, error))
+}
+
+fn find(siblings: &Siblings, name: &str) -> Result<PathBuf, Trouble> {
+    siblings.find(name).map_err(|error| Trouble::new(Reason::LoomError, in_lines(&error)))
+}
+
+fn require_shell(run: &Run, graph: &Graph) -> Result<(), Trouble> {
+    let wants_shell = graph.nodes.iter().any(|node| node.provider == Provider::Host);
+    if !wants_shell || !run.shell.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let mut trouble = Trouble::new(Reason::ProviderUnavailable, "shell \"sh\" not found in PATH");
+    trouble.hints.push("install a POSIX shell, or add the folder that holds `sh` to PATH".into());
+    Err(trouble)
+}
+
+/// Whether the workspace holds the very files the graph was compiled from.
+fn sources_are_unchanged(graph: &Graph, workspace: &Path) -> bool {
+    graph.sources.iter().all(|source| {
+        fs::read(workspace.join(&source.path)).is_ok_and(|bytes| sha256(&bytes) == source.sha256)
+    })
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,203 @@
+//! Starting another Loom command and reading what it says (`--events`).
+
+use std::{
+    ffi::OsString,
+    io::{self, Read as _},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use libloom_contract::{Document, StoreError, diagnostic::Diagnostic, message::Message, store};
+use memchr::memchr;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Pid, Signal, kill_process},
+};
+use serde::Deserialize;
+
+use crate::{
+    cancel::{Cancel, Level},
+    providers::host::reset_signals,
+};
+
+/// Why another command gave no document.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// It could not be started or read.
+    #[error("cannot run `{}`", program.display())]
+    Start {
+        /// Its path.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It found the workflow invalid.
+    #[error("the workflow is invalid")]
+    Invalid {
+        /// What it found, each with its rendering for people.
+        diagnostics: Vec<(Diagnostic, String)>,
+    },
+    /// It said why it could not do its work.
+    #[error("{message}")]
+    Refused {
+        /// The error and its causes, one a line.
+        message: String,
+        /// How to mend it.
+        hints: Vec<String>,
+        /// Its exit code.
+        exit_code: i32,
+    },
+    /// It ended without a document and without a word.
+    #[error("`{}` ended without its document ({how})", program.display())]
+    Silent {
+        /// Its path.
+        program: PathBuf,
+        /// Exit code or signal.
+        how: String,
+    },
+    /// What it wrote is not what this version reads.
+    #[error("cannot understand `{}`", program.display())]
+    Strange {
+        /// Its path.
+        program: PathBuf,
+        /// What is wrong.
+        source: StoreError,
+    },
+    /// The run was asked to end meanwhile.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+/// A command to start.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Path of the executable.
+    pub program: PathBuf,
+    /// Its arguments, `--events` among them.
+    pub arguments: Vec<OsString>,
+    /// Folder it is started in.
+    pub folder: &'a Path,
+}
+
+/// Starts the command, hands its messages to `hear`, and returns its document.
+///
+/// # Errors
+/// See [`ChildError`]; the command has ended in every case.
+pub fn document<D: Document>(
+    call: &Call<'_>,
+    cancel: &Cancel,
+    mut hear: impl FnMut(&Message),
+) -> Result<D, ChildError> {
+    let start = |source| ChildError::Start { program: call.program.clone(), source };
+    let mut child = spawn(call).map_err(start)?;
+    let mut said = Said::default();
+    let read = read_lines(&mut child, cancel, |line| said.line(line, D::KIND, &mut hear));
+    let status = child.wait().map_err(start)?;
+    read.map_err(start)?;
+    if cancel.level() > Level::None {
+        return Err(ChildError::Cancelled);
+    }
+    said.into_document(call, &status.to_string())
+}
+
+fn spawn(call: &Call<'_>) -> io::Result<Child> {
+    let mut command = Command::new(&call.program);
+    command.args(&call.arguments).current_dir(call.folder);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    reset_signals(&mut command);
+    // A process group of its own: it hears of Ctrl-C from us, once.
+    command.process_group(0);
+    command.spawn()
+}
+
+/// Reads stdout line by line; asks the command to end when the run is to end.
+fn read_lines(child: &mut Child, cancel: &Cancel, mut line: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut stdout = child.stdout.take().expect("stdout is piped");
+    let mut pending = Vec::new();
+    let mut chunk = vec![0; 64 * 1024];
+    let mut asked = Level::None;
+    loop {
+        if cancel.level() > asked {
+            asked = cancel.level();
+            let signal = if asked == Level::Gentle { Signal::TERM } else { Signal::KILL };
+            // It may have ended by itself; then its pipe says so below.
+            let _ = kill_process(Pid::from_child(child), signal);
+        }
+        let wake = if asked == Level::None { Level::Gentle } else { Level::AtOnce };
+        let mut ready = vec![PollFd::new(&stdout, PollFlags::IN)];
+        let descriptor = cancel.descriptor(wake);
+        if asked < Level::AtOnce {
+            ready.push(PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+        }
+        match poll(&mut ready, None) {
+            Err(rustix::io::Errno::INTR) => continue,
+            result => result?,
+        };
+        if ready[0].revents().is_empty() {
+            continue;
+        }
+        let length = stdout.read(&mut chunk)?;
+        if length == 0 {
+            return Ok(());
+        }
+        pending.extend_from_slice(&chunk[..length]);
+        while let Some(end) = memchr(b'\n', &pending) {
+            line(&pending[..end]);
+            pending.drain(..=end);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+/// What a command has said so far.
+#[derive(Default)]
+struct Said {
+    document: Option<Vec<u8>>,
+    diagnostics: Vec<(Diagnostic, String)>,
+    refusal: Option<ChildError>,
+}
+
+impl Said {
+    fn line(&mut self, line: &[u8], document_kind: &str, hear: &mut impl FnMut(&Message)) {
+        // A record of a kind that this version does not know is passed over.
+        let Ok(Kind { kind }) = serde_json::from_slice(line) else { return };
+        if kind == document_kind {
+            self.document = Some(line.to_owned());
+        } else if let Ok(message) = serde_json::from_slice::<Message>(line) {
+            hear(&message);
+            self.message(message);
+        }
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Diagnostic { diagnostic, rendered, .. } => {
+                self.diagnostics.push((*diagnostic, rendered));
+            }
+            Message::Error { message, hints, exit_code, .. } => {
+                self.refusal = Some(ChildError::Refused { message, hints, exit_code });
+            }
+            Message::Facts { .. } | Message::Progress { .. } => {}
+        }
+    }
+
+    fn into_document<D: Document>(self, call: &Call<'_>, how: &str) -> Result<D, ChildError> {
+        let program = || call.program.clone();
+        if let Some(bytes) = self.document {
+            return store::parse(&bytes, &call.program)
+                .map_err(|source| ChildError::Strange { program: program(), source });
+        }
+        match self.refusal {
+            Some(refusal) => Err(refusal),
+            None if !self.diagnostics.is_empty() => {
+                Err(ChildError::Invalid { diagnostics: self.diagnostics })
+            }
+            None => Err(ChildError::Silent { program: program(), how: how.to_owned() }),
+        }
+    }
+}

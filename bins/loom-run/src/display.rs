@@ -1,0 +1,138 @@
+//! What a run shows while it goes on: plain lines, from plain facts.
+
+use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
+
+use libloom_console::{Console, Label, printable};
+use libloom_contract::{Status, event::Stream, graph::Node, logs::JobCounts};
+
+use crate::{job::JobResult, verdict::Verdict};
+
+/// Shows a run.
+#[derive(Debug)]
+pub struct Display {
+    console: Console,
+    stream: bool,
+    /// What stands before each line of a job's output, by job id.
+    prefixes: OnceLock<BTreeMap<String, String>>,
+}
+
+impl Display {
+    /// `stream`: the jobs' output is shown as it comes.
+    pub fn new(console: Console, stream: bool) -> Self {
+        Display { console, stream, prefixes: OnceLock::new() }
+    }
+
+    /// The jobs are known.
+    pub fn jobs(&self, nodes: &[Node]) {
+        let width = nodes.iter().map(|node| node.label.chars().count()).max().unwrap_or(0);
+        let prefix = |node: &Node| (node.id.clone(), format!("{:<width$} | ", node.label));
+        // Set once: there is one pipeline in a run.
+        let _ = self.prefixes.set(nodes.iter().map(prefix).collect());
+    }
+
+    /// Something worth knowing.
+    pub fn note(&self, text: impl std::fmt::Display) {
+        self.console.note(text);
+    }
+
+    /// The workspace is ready.
+    pub fn workspace(&self, path: &str) {
+        self.console.status(format_args!("isolated workspace: {path}"));
+    }
+
+    /// A job begins.
+    pub fn started(&self, node: &Node) {
+        let provider = node.provider.word();
+        self.console.status(format_args!("job `{}` started ({provider})", node.label));
+    }
+
+    /// A job is not run.
+    pub fn not_run(&self, node: &Node, verdict: &Verdict) {
+        self.console.status(format_args!("job `{}` {}", node.label, self.outcome(verdict)));
+    }
+
+    /// A job ended.
+    pub fn finished(&self, node: &Node, result: &JobResult) {
+        let time = duration(Duration::from_millis(result.duration_ms));
+        let outcome = self.outcome(&result.verdict);
+        self.console.status(format_args!("job `{}` {outcome} in {time}", node.label));
+        if let (Some(failing), false) = (&result.failing, result.verdict.is_success()) {
+            self.console.status(format_args!(
+                "  step {}: {}",
+                failing.step,
+                printable(&failing.command)
+            ));
+            for line in failing.tail.iter().filter(|_| !self.stream) {
+                self.console.status(format_args!("  | {}", shown(line)));
+            }
+            self.console.status(format_args!("  events: {}", result.failing_events.display()));
+        }
+    }
+
+    fn outcome(&self, verdict: &Verdict) -> String {
+        let label = match verdict.status {
+            Status::Success => Label::Success,
+            Status::Failure => Label::Failure,
+            Status::Skipped | Status::Cancelled => Label::Dim,
+        };
+        let word = self.console.err_paint().paint(label, verdict.status.word());
+        match &verdict.message {
+            Some(message) => format!("{word}: {}", printable(message)),
+            None => word.to_string(),
+        }
+    }
+
+    /// A job wrote something; shown with `--stream`, each line behind the job's label.
+    pub fn output(&self, job_id: &str, stream: Stream, bytes: &[u8]) {
+        if !self.stream {
+            return;
+        }
+        let prefix = self.prefixes.get().and_then(|prefixes| prefixes.get(job_id));
+        let prefix = prefix.map_or("", String::as_str);
+        let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|&byte| byte == b'\n');
+        let mut shown = Vec::with_capacity(bytes.len() + prefix.len() * 2);
+        for line in lines {
+            shown.extend_from_slice(prefix.as_bytes());
+            shown.extend_from_slice(line);
+            shown.push(b'\n');
+        }
+        match stream {
+            // The reader of our output may have gone; the run and its record go on.
+            Stream::Stdout => drop(self.console.out_bytes(&shown)),
+            Stream::Stderr => self.console.err_bytes(&shown),
+        }
+    }
+
+    /// The pipeline ended.
+    pub fn summary(&self, counts: &JobCounts, time: Duration) {
+        let parts = [
+            (counts.success, "succeeded"),
+            (counts.failure, "failed"),
+            (counts.skipped, "skipped"),
+            (counts.cancelled, "cancelled"),
+        ];
+        let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+        let text: Vec<String> = parts.map(|(count, word)| format!("{count} {word}")).collect();
+        let jobs = if counts.total == 1 { "job" } else { "jobs" };
+        self.console.status(format_args!(
+            "{} {jobs}: {} in {}",
+            counts.total,
+            text.join(", "),
+            duration(time)
+        ));
+    }
+}
+
+/// One line of a job's output as it is safe to show.
+fn shown(line: &[u8]) -> String {
+    printable(String::from_utf8_lossy(line).trim_end_matches('\r')).into_owned()
+}
+
+/// `340ms`, `2.5s`, `3m20s`.
+fn duration(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format!("{}ms", time.as_millis()),
+        1..60 => format!("{:.1}s", time.as_secs_f64()),
+        seconds => format!("{}m{:02}s", seconds / 60, seconds % 60),
+    }
+}

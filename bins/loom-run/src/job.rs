@@ -1,0 +1,272 @@
+//! One job from its first phase to its last.
+
+use std::{io, path::PathBuf, time::Instant};
+
+use libloom_contract::{
+    Reason, Status, Timestamp,
+    event::{Event, EventKind, PhaseCode, Section},
+    graph::{Node, Outcome, Provider},
+    logs::JobSummary,
+    version,
+};
+use libloom_record::events::EventLog;
+use serde_json::json;
+
+use crate::{
+    artifacts,
+    execution::{self, Execution},
+    joblog::{JobLog, loom_error},
+    run::Run,
+    steps::{FailingStep, milliseconds},
+    verdict::Verdict,
+};
+
+/// What a job came to.
+#[derive(Debug)]
+pub struct JobResult {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Exit code of its shell; `None` when no shell ran.
+    pub exit_code: Option<i32>,
+    /// Wall time.
+    pub duration_ms: u64,
+    /// Processor time of its processes.
+    pub cpu_ms: u64,
+    /// Largest memory of one of its processes.
+    pub peak_rss_bytes: u64,
+    /// Steps that began.
+    pub steps: u64,
+    /// The step that failed.
+    pub failing: Option<FailingStep>,
+    /// Events to look at, absolute; empty when nothing failed.
+    pub failing_events: PathBuf,
+}
+
+impl JobResult {
+    /// The result of a job that never ran.
+    pub fn not_run(verdict: Verdict) -> Self {
+        JobResult {
+            verdict,
+            exit_code: None,
+            duration_ms: 0,
+            cpu_ms: 0,
+            peak_rss_bytes: 0,
+            steps: 0,
+            failing: None,
+            failing_events: PathBuf::new(),
+        }
+    }
+}
+
+/// Runs a job and records it. Trouble with the record is a failure of the job.
+pub fn run(run: &Run, node: &Node) -> JobResult {
+    let started = Instant::now();
+    let started_at = Timestamp::now();
+    let outcome = JobLog::create(run, node).and_then(|mut log| {
+        let execution = phases(run, node, &mut log)?;
+        let duration_ms = milliseconds(started.elapsed());
+        point_to_failure(&mut log, &execution);
+        let events = failing_events(run, &log);
+        log.close(&summary(node, &execution, Some(started_at), duration_ms))?;
+        Ok((execution, events))
+    });
+    let (execution, failing_events) =
+        outcome.unwrap_or_else(|error| (Execution::of(loom_error(&error)), PathBuf::new()));
+    JobResult {
+        verdict: execution.verdict,
+        exit_code: execution.exit_code,
+        duration_ms: milliseconds(started.elapsed()),
+        cpu_ms: execution.cpu_ms,
+        peak_rss_bytes: execution.peak_rss_bytes,
+        steps: execution.steps_begun,
+        failing: execution.failing,
+        failing_events,
+    }
+}
+
+/// Records a job that is not run: its cleanup phase, summary and manifest.
+pub fn record_not_run(run: &Run, node: &Node, verdict: &Verdict) -> io::Result<()> {
+    let mut log = JobLog::create(run, node)?;
+    log.phase(PhaseCode::JobCleanup, |_| Ok((verdict.clone(), ())))?;
+    log.close(&summary(node, &Execution::of(verdict.clone()), None, 0))
+}
+
+fn phases(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution> {
+    let prepared = log.phase(PhaseCode::JobProviderPrepare, |log| prepare(run, node, log))?;
+    let mut execution = match prepared {
+        (_, true) => execution::run(run, node, log)?,
+        (verdict, false) => Execution::of(verdict),
+    };
+    if execution.began && artifacts_are_wanted(node, &execution.verdict) {
+        let extracted = log.phase(PhaseCode::JobArtifactRestore, |log| extract(run, node, log))?;
+        execution.take_failure_of(extracted.0);
+    }
+    log.phase(PhaseCode::JobCleanup, |log| clean_up(&execution, log))?;
+    Ok(execution)
+}
+
+/// Chooses the provider; `true` when the job's shell may start.
+fn prepare(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict, bool)> {
+    let prepared = log.section(Section::Provider, |events| {
+        note_provider(run, node, events)?;
+        Ok(refusal(node).map_or(Ok(()), Err))
+    })?;
+    Ok(match prepared {
+        Ok(()) => (Verdict::success(), true),
+        Err(verdict) => (verdict, false),
+    })
+}
+
+fn note_provider(run: &Run, node: &Node, events: &mut EventLog) -> io::Result<()> {
+    let word = node.provider.word();
+    let mut data = serde_json::Map::new();
+    data.insert("provider".into(), json!(word));
+    match node.provider {
+        Provider::Host => {
+            data.insert("shell".into(), json!(run.shell.to_string_lossy()));
+            data.insert("workspace".into(), json!(run.workspace().to_string_lossy()));
+        }
+        Provider::Docker => {
+            let name = node.image.as_ref().and_then(|image| image.name.clone());
+            data.insert("image".into(), json!(name));
+        }
+    }
+    let note = events.subject().say(EventKind::Note, format!("provider: {word}"));
+    events.append(Event { data: Some(data), ..note })?;
+    for note in notes(node) {
+        let note = events.subject().say(EventKind::Note, note);
+        events.append(note)?;
+    }
+    Ok(())
+}
+
+/// What a local run does not act on, said where people look.
+fn notes(node: &Node) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !node.cache.is_empty() {
+        notes.push("caches are not built yet: the job runs as if each of them missed".to_owned());
+    }
+    if node.runner_pool.is_some() {
+        notes.push("`runner_pool` is for remote runs; a local run does not act on it".to_owned());
+    }
+    if node.invariant.is_some() {
+        notes.push("`invariant` is recorded; a local run does not act on it".to_owned());
+    }
+    notes
+}
+
+/// Why this build cannot run the job; `None` when it can.
+fn refusal(node: &Node) -> Option<Verdict> {
+    if node.provider == Provider::Docker {
+        let image = node.image.as_ref().and_then(|image| image.name.as_deref());
+        let message = format!(
+            "docker provider not built yet: the job wants image `{}`; remove `image:` to run it \
+             on the host shell",
+            image.unwrap_or("(built)")
+        );
+        return Some(Verdict::failure(Reason::ProviderUnavailable, message));
+    }
+    if !node.services.is_empty() {
+        let message = "docker provider not built yet: the job wants `services`";
+        return Some(Verdict::failure(Reason::ProviderUnavailable, message));
+    }
+    let secret = node.secrets.first()?;
+    let message = format!(
+        "SECRETS_PROVIDER_UNAVAILABLE: secrets are not built yet: the job wants `{}`",
+        secret.name
+    );
+    Some(Verdict::failure(Reason::SecretUnavailable, message))
+}
+
+fn artifacts_are_wanted(node: &Node, verdict: &Verdict) -> bool {
+    node.artifacts.as_ref().is_some_and(|artifacts| match artifacts.when {
+        Outcome::Always => true,
+        Outcome::OnSuccess => verdict.status == Status::Success,
+        Outcome::OnFailure => verdict.status == Status::Failure,
+    })
+}
+
+fn extract(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict, ())> {
+    let Some(wanted) = &node.artifacts else { return Ok((Verdict::success(), ())) };
+    let folders = (log.layout.clone(), log.run_layout());
+    let extracted = log.section(Section::ArtifactExtract, |events| {
+        let found = artifacts::extract(run.workspace(), wanted, &node.id, &folders.0, folders.1);
+        match found {
+            Ok(found) => {
+                let text = format!("{} files, {} bytes", found.entry.count, found.entry.bytes);
+                let note = events.subject().say(EventKind::Note, text);
+                events.append(note)?;
+                for pattern in &found.unmatched {
+                    let text = format!("nothing matches `{pattern}`");
+                    let note = events.subject().say(EventKind::Note, text);
+                    events.append(note)?;
+                }
+                Ok(Ok(found.entry))
+            }
+            Err(error) => Ok(Err(Verdict::failure(Reason::SectionFailed, error.to_string()))),
+        }
+    })?;
+    Ok(match extracted {
+        Ok(entry) => {
+            log.artifacts(entry);
+            (Verdict::success(), ())
+        }
+        Err(verdict) => (verdict, ()),
+    })
+}
+
+/// What had to be cleaned up, if anything, is said in a section of its own.
+fn clean_up(execution: &Execution, log: &mut JobLog<'_>) -> io::Result<(Verdict, ())> {
+    if execution.leftovers > 0 {
+        let text = format!("{} background processes were left and ended", execution.leftovers);
+        let _ = log.section(Section::Cleanup, |events| {
+            let note = events.subject().say(EventKind::Note, text);
+            events.append(note).map(Ok::<(), Verdict>)
+        })?;
+    }
+    Ok((Verdict::success(), ()))
+}
+
+/// Fills the pointers that lead from the manifest to what failed.
+fn point_to_failure(log: &mut JobLog<'_>, execution: &Execution) {
+    if let Some(failing) = &execution.failing {
+        log.manifest.failing_step = Some(failing.step.clone());
+        log.manifest.failing_step_events_path = Some(failing.events_path.clone());
+    }
+}
+
+/// The one file to look at, from the pointers of the manifest.
+fn failing_events(run: &Run, log: &JobLog<'_>) -> PathBuf {
+    let manifest = &log.manifest;
+    let step = manifest.failing_step_events_path.as_ref();
+    let section = manifest.failing_section_events_path.as_ref();
+    let events = step.or(section).or(manifest.execution_events_path.as_ref());
+    events.map(|path| run.logs.folder().join(path)).unwrap_or_default()
+}
+
+fn summary(
+    node: &Node,
+    execution: &Execution,
+    started_at: Option<Timestamp>,
+    duration_ms: u64,
+) -> JobSummary {
+    let ran = started_at.is_some();
+    JobSummary {
+        schema_version: version::LOGS.to_string(),
+        kind: "loom-job-summary".into(),
+        job_id: node.id.clone(),
+        label: node.label.clone(),
+        stage: node.stage.clone(),
+        provider: node.provider,
+        status: execution.verdict.status,
+        reason: execution.verdict.reason,
+        message: execution.verdict.message.clone(),
+        exit_code: execution.exit_code,
+        signal: execution.signal,
+        started_at,
+        finished_at: Timestamp::now(),
+        duration_ms,
+        cpu_ms: ran.then_some(execution.cpu_ms),
+        peak_rss_bytes: ran.then_some(execution.peak_rss_bytes),
+    }
+}

@@ -1,0 +1,220 @@
+//! Executes a graph: starts what may start, records what ends, until nothing is left.
+
+use std::{io, sync::mpsc, thread, time::Instant};
+
+use libloom_contract::{
+    Reason, Status, Timestamp,
+    event::{Event, EventKind, PhaseCode},
+    graph::{AllowFailure, Graph, Node},
+    logs::{JobCounts, JobEntry},
+    receipt::ExecutorReceipt,
+};
+use libloom_record::events::{EventLog, Subject};
+
+use crate::{
+    cancel::Level,
+    job::{self, JobResult},
+    run::Run,
+    schedule::{Decision, Outcome, Schedule},
+    steps::milliseconds,
+    verdict::Verdict,
+};
+
+/// What a pipeline came to.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Wall time.
+    pub duration_ms: u64,
+    /// Jobs by outcome.
+    pub counts: JobCounts,
+    /// Every job, in the graph's order.
+    pub jobs: Vec<JobEntry>,
+    /// The first job that failed and may not.
+    pub failing_job: Option<String>,
+    /// What the executor did.
+    pub executor: ExecutorReceipt,
+}
+
+/// Executes a graph in the run's workspace.
+///
+/// # Errors
+/// The pipeline's own events cannot be written.
+pub fn execute(run: &Run, graph: &Graph) -> io::Result<Pipeline> {
+    let subject = Subject::phase(PhaseCode::PipelineExecute);
+    let mut events = EventLog::create(&run.logs.pipeline_events(), subject.clone())?;
+    run.observe(None, PhaseCode::PipelineExecute, EventKind::Start);
+    events.append_own(EventKind::Start)?;
+    let mut state = State {
+        run,
+        graph,
+        schedule: Schedule::new(graph),
+        events,
+        results: graph.nodes.iter().map(|_| None).collect(),
+        failing_job: None,
+    };
+    run.display.jobs(&graph.nodes);
+    let (started_at, started) = (Timestamp::now(), Instant::now());
+    state.run_to_end()?;
+    let pipeline = state.into_pipeline(started_at, started)?;
+    run.display.summary(&pipeline.counts, started.elapsed());
+    Ok(pipeline)
+}
+
+struct State<'a> {
+    run: &'a Run,
+    graph: &'a Graph,
+    schedule: Schedule<'a>,
+    events: EventLog,
+    results: Vec<Option<JobResult>>,
+    failing_job: Option<usize>,
+}
+
+impl State<'_> {
+    fn run_to_end(&mut self) -> io::Result<()> {
+        let (run, nodes) = (self.run, &self.graph.nodes);
+        let (sender, receiver) = mpsc::channel();
+        let mut running = 0;
+        thread::scope(|scope| {
+            loop {
+                self.heed_cancel();
+                while running < run.jobs
+                    && let Some(decision) = self.schedule.next()
+                {
+                    match decision {
+                        Decision::Leave(job, verdict) => self.leave(job, verdict)?,
+                        Decision::Start(job) => {
+                            running += 1;
+                            run.display.started(&nodes[job]);
+                            let sender = sender.clone();
+                            scope.spawn(move || {
+                                // The receiver only goes when the run failed for good.
+                                let _ = sender.send((job, job::run(run, &nodes[job])));
+                            });
+                        }
+                    }
+                }
+                if self.schedule.is_done() {
+                    return Ok(());
+                }
+                let (job, result) = receiver.recv().expect("we hold a sender ourselves");
+                running -= 1;
+                self.finished(job, result)?;
+            }
+        })
+    }
+
+    fn heed_cancel(&mut self) {
+        if self.run.cancel.level() > Level::None {
+            let message = self.run.cancel_message();
+            self.schedule.cancel(Verdict::cancelled(self.run.cancel_reason(), message));
+        }
+    }
+
+    fn leave(&mut self, job: usize, verdict: Verdict) -> io::Result<()> {
+        let node = &self.graph.nodes[job];
+        job::record_not_run(self.run, node, &verdict)?;
+        self.note(node, &verdict, None, 0)?;
+        self.run.display.not_run(node, &verdict);
+        self.results[job] = Some(JobResult::not_run(verdict));
+        Ok(())
+    }
+
+    fn finished(&mut self, job: usize, result: JobResult) -> io::Result<()> {
+        let node = &self.graph.nodes[job];
+        let status = result.verdict.status;
+        let forgiven = status == Status::Failure && is_allowed(node, result.exit_code);
+        if status == Status::Failure && !forgiven && self.failing_job.is_none() {
+            self.failing_job = Some(job);
+        }
+        self.schedule.finished(job, Outcome { status, forgiven });
+        self.note(node, &result.verdict, result.exit_code, result.duration_ms)?;
+        self.run.display.finished(node, &result);
+        self.results[job] = Some(result);
+        Ok(())
+    }
+
+    /// A job's outcome, for who follows the pipeline's events.
+    fn note(
+        &mut self,
+        node: &Node,
+        verdict: &Verdict,
+        exit_code: Option<i32>,
+        duration_ms: u64,
+    ) -> io::Result<()> {
+        let note = Event {
+            job_id: Some(node.id.clone()),
+            text: verdict.message.clone(),
+            status: Some(verdict.status),
+            reason: verdict.reason,
+            exit_code,
+            duration_ms: Some(duration_ms),
+            ..self.events.subject().event(EventKind::Note)
+        };
+        self.events.append(note)
+    }
+
+    fn into_pipeline(mut self, started_at: Timestamp, started: Instant) -> io::Result<Pipeline> {
+        let verdict = self.verdict();
+        let duration_ms = milliseconds(started.elapsed());
+        let subject = self.events.subject().clone();
+        self.run.observe(None, PhaseCode::PipelineExecute, EventKind::Finish);
+        self.events.append(crate::joblog::finish(&subject, &verdict, started))?;
+        let mut counts = JobCounts::default();
+        let mut executor = ExecutorReceipt { duration_ms, ..ExecutorReceipt::default() };
+        let mut jobs = Vec::with_capacity(self.results.len());
+        for (node, result) in self.graph.nodes.iter().zip(&self.results) {
+            let result = result.as_ref().expect("every job is finished");
+            counts.add(result.verdict.status);
+            add_usage(&mut executor, result);
+            jobs.push(entry(self.run, node, result));
+        }
+        let failing_job = self.failing_job.map(|job| self.graph.nodes[job].id.clone());
+        Ok(Pipeline { verdict, started_at, duration_ms, counts, jobs, failing_job, executor })
+    }
+
+    fn verdict(&self) -> Verdict {
+        let is_cancelled = |result: &Option<JobResult>| {
+            result.as_ref().is_some_and(|r| r.verdict.status == Status::Cancelled)
+        };
+        if self.run.cancel.level() > Level::None && self.results.iter().any(is_cancelled) {
+            return Verdict::cancelled(self.run.cancel_reason(), self.run.cancel_message());
+        }
+        match self.failing_job {
+            Some(job) => {
+                let message = format!("job `{}` failed", self.graph.nodes[job].id);
+                Verdict::failure(Reason::JobFailed, message)
+            }
+            None => Verdict::success(),
+        }
+    }
+}
+
+/// Whether the job's failure does not fail the pipeline.
+fn is_allowed(node: &Node, exit_code: Option<i32>) -> bool {
+    node.policy.allow_failure.as_ref().is_some_and(|AllowFailure { exit_codes }| {
+        exit_codes.is_empty() || exit_code.is_some_and(|code| exit_codes.contains(&code))
+    })
+}
+
+fn add_usage(executor: &mut ExecutorReceipt, result: &JobResult) {
+    executor.jobs += u64::from(result.exit_code.is_some());
+    executor.steps += result.steps;
+    executor.cpu_ms += result.cpu_ms;
+    executor.peak_rss_bytes = executor.peak_rss_bytes.max(result.peak_rss_bytes);
+}
+
+fn entry(run: &Run, node: &Node, result: &JobResult) -> JobEntry {
+    JobEntry {
+        job_id: node.id.clone(),
+        label: (node.label != node.id).then(|| node.label.clone()),
+        stage: node.stage.clone(),
+        status: result.verdict.status,
+        reason: result.verdict.reason,
+        duration_ms: result.duration_ms,
+        manifest_path: run.logs.relative(&run.logs.job(&node.id).manifest()),
+    }
+}

@@ -1,0 +1,3 @@
+//! Where a job's shell runs.
+
+pub mod host;

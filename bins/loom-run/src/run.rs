@@ -1,0 +1,107 @@
+//! What all parts of one run share.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock},
+    time::{Duration, Instant},
+};
+
+use libloom_contract::{
+    Reason, Timestamp,
+    event::{EventKind, PhaseCode},
+    layout::{Layout, RunLayout},
+    snapshot::{Facts, Snapshot},
+};
+use libloom_record::phases::PhaseLedger;
+
+use crate::{
+    cancel::{Cancel, Cause},
+    display::Display,
+    processes::Registry,
+    steps::ended_by,
+};
+
+/// One run.
+#[derive(Debug)]
+pub struct Run {
+    /// Id of the run.
+    pub id: String,
+    /// Id of the pipeline in it.
+    pub pipeline_id: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The same by the steady clock.
+    pub started: Instant,
+    /// Top folder of the repository.
+    pub repo_root: PathBuf,
+    /// Workflow file, relative to the repository root.
+    pub workflow: String,
+    /// The exact invocation.
+    pub command: Vec<String>,
+    /// Environment that host jobs inherit.
+    pub inherited: Vec<(OsString, OsString)>,
+    /// The shell of host jobs; empty when there is none.
+    pub shell: PathBuf,
+    /// Time between TERM and KILL.
+    pub grace: Duration,
+    /// Jobs that run at the same time.
+    pub jobs: usize,
+    /// The runtime directory that the run is recorded in.
+    pub layout: Layout,
+    /// The run's folder in it.
+    pub logs: RunLayout,
+    /// Shows the run.
+    pub display: Display,
+    /// The wish that the run ends.
+    pub cancel: Cancel,
+    /// Processes started by this one.
+    pub registry: Registry,
+    /// Phases seen so far.
+    pub ledger: Mutex<PhaseLedger>,
+    /// The isolated workspace, once it is made.
+    pub snapshot: OnceLock<Snapshot>,
+}
+
+impl Run {
+    /// The isolated workspace; empty while there is none, and no job runs then.
+    pub fn workspace(&self) -> &Path {
+        self.snapshot.get().map_or(Path::new(""), |snapshot| Path::new(&snapshot.path))
+    }
+
+    /// State of the repository; unknown while there is no workspace.
+    pub fn facts(&self) -> &Facts {
+        static UNKNOWN: OnceLock<Facts> = OnceLock::new();
+        let snapshot = self.snapshot.get().map(|snapshot| &snapshot.facts);
+        snapshot.unwrap_or_else(|| UNKNOWN.get_or_init(Facts::default))
+    }
+
+    /// Name of the repository's folder.
+    pub fn project_name(&self) -> String {
+        self.repo_root.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Counts a phase boundary.
+    pub fn observe(&self, job_id: Option<&str>, phase: PhaseCode, kind: EventKind) {
+        let mut ledger = self.ledger.lock().expect("no thread panics while it holds the lock");
+        ledger.observe(job_id, phase, kind);
+    }
+
+    /// Why jobs are cancelled.
+    pub fn cancel_reason(&self) -> Reason {
+        match self.cancel.cause() {
+            Some(Cause::GuardGone) => Reason::Interrupted,
+            _ => Reason::Interrupt,
+        }
+    }
+
+    /// The same for people.
+    pub fn cancel_message(&self) -> String {
+        match self.cancel.cause() {
+            Some(Cause::Signal(libc::SIGINT)) => "interrupted".into(),
+            Some(Cause::Signal(signal)) => format!("the run was {}", ended_by(signal)),
+            Some(Cause::GuardGone) => "the run's guard was killed".into(),
+            None => "the run was cancelled".into(),
+        }
+    }
+}
