@@ -7,6 +7,7 @@
 use std::{
     collections::HashSet,
     fs, io,
+    path::PathBuf,
     sync::Mutex,
     thread,
     time::{Duration, Instant},
@@ -125,6 +126,8 @@ pub struct Members<'a> {
     pub shell_gone: bool,
     /// `NAME=value` pairs that mark the job's processes.
     pub marks: Vec<Vec<u8>>,
+    /// The pipes that the job writes to, as `/proc/<pid>/fd` names them.
+    pub pipes: Vec<PathBuf>,
 }
 
 impl Members<'_> {
@@ -143,6 +146,14 @@ impl Members<'_> {
     fn owns(&self, pid: i32) -> bool {
         stat(pid).is_some_and(|stat| stat.session == self.shell)
             || environment_has(pid, &self.marks)
+            || self.holds_pipe(pid)
+    }
+
+    /// What cleared its environment and left the session may still write to the job's output.
+    fn holds_pipe(&self, pid: i32) -> bool {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut targets = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
+        targets.any(|target| self.pipes.contains(&target))
     }
 
     /// Sends a signal to every process of the job.

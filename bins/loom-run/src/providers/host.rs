@@ -2,13 +2,13 @@
 //! and nothing of it is left.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _},
     os::{
-        fd::{AsFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::process::CommandExt as _,
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -108,6 +108,8 @@ struct Watched<'a> {
     /// Readable once the shell has ended; `None` on kernels without it.
     descriptor: Option<OwnedFd>,
     streams: [Option<File>; 2],
+    /// Names of the pipes behind `streams`.
+    pipes: Vec<PathBuf>,
     ended: Option<Ended>,
     ended_at: Option<Instant>,
     stopped: Option<Stopped>,
@@ -130,12 +132,14 @@ impl<'a> Watched<'a> {
         let descriptor =
             Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         let streams = [stdout, stderr].map(|stream| stream.map(prepare_pipe));
+        let pipes = streams.iter().flatten().filter_map(pipe_name).collect();
         Ok(Watched {
             shell,
             registry,
             pid,
             descriptor,
             streams,
+            pipes,
             ended: None,
             ended_at: None,
             stopped: None,
@@ -151,6 +155,7 @@ impl<'a> Watched<'a> {
             shell: self.pid,
             shell_gone: self.ended.is_some(),
             marks: self.shell.marks.clone(),
+            pipes: self.pipes.clone(),
         }
     }
 
@@ -177,6 +182,8 @@ impl<'a> Watched<'a> {
         let now = Instant::now();
         if cancel.level() == Level::AtOnce {
             self.stop(Stopped::Cancelled, now);
+            // Every job is to go, so it does not matter whose an orphan is.
+            processes::end_adopted(self.registry);
         } else if cancel.level() == Level::Gentle {
             self.stop(Stopped::Cancelled, now + self.shell.grace);
         } else if self.shell.deadline.is_some_and(|deadline| deadline <= now) {
@@ -287,6 +294,10 @@ impl<'a> Watched<'a> {
         self.leftovers += self.members().end();
         (ended, self.leftovers)
     }
+}
+
+fn pipe_name(pipe: &File) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", pipe.as_raw_fd())).ok()
 }
 
 fn has_input(stream: &File) -> bool {
