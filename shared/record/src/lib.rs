@@ -4,9 +4,11 @@
 
 #![warn(missing_docs)]
 
+pub mod complete;
 pub mod events;
 pub mod lock;
 pub mod phases;
 pub mod stream;
 
+pub use complete::{CompleteError, complete, complete_dead_runs};
 pub use phases::PhaseLedger;
