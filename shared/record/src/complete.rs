@@ -29,7 +29,7 @@ use libloom_contract::{
     version::VersionError,
 };
 
-use crate::{lock, stream::StreamError};
+use crate::{lock, read::RUN_PREFIX, stream::StreamError};
 
 /// The sentence that stands beside `interrupted`.
 const MESSAGE: &str = "the run's process ended before it was done; completed afterwards";
@@ -97,11 +97,13 @@ pub type Completed = (String, Result<(), CompleteError>);
 /// The folder of all runs or of all receipts is there and cannot be listed.
 pub fn complete_dead_runs(layout: &Layout) -> Result<Vec<Completed>, CompleteError> {
     let receipts = existing_names(&layout.receipts())?;
+    let is_run = |name: &String| name.starts_with(RUN_PREFIX);
     let without_receipt =
         |name: &String| !receipts.contains(&OsString::from(format!("{name}.json")));
     let mut names: Vec<String> = existing_names(&layout.logs())?
         .into_iter()
         .filter_map(|name| name.into_string().ok())
+        .filter(is_run)
         .filter(without_receipt)
         .collect();
     names.sort_unstable();

@@ -8,6 +8,7 @@ pub mod complete;
 pub mod events;
 pub mod lock;
 pub mod phases;
+pub mod read;
 pub mod stream;
 
 pub use complete::{CompleteError, complete, complete_dead_runs};
