@@ -87,3 +87,6 @@ fn resolve(layout: &Layout, run: Option<&str>) -> Result<String, Failure> {
         Failure::could_not(error).hint(hint)
     })
 }
+
+#[cfg(test)]
+mod tests;
