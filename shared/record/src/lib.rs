@@ -4,9 +4,12 @@
 
 #![warn(missing_docs)]
 
+pub mod complete;
 pub mod events;
 pub mod lock;
 pub mod phases;
+pub mod read;
 pub mod stream;
 
+pub use complete::{CompleteError, complete, complete_dead_runs};
 pub use phases::PhaseLedger;
