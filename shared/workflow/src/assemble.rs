@@ -10,7 +10,7 @@ use crate::check::Checker;
 use crate::job::Draft;
 use crate::keywords::parallel::Copy;
 use crate::keywords::variables::replace_name;
-use crate::names::{is_template, nearest};
+use crate::names::is_template;
 use crate::problem::{Problem, code};
 use crate::source::{Mark, Sources};
 
@@ -69,7 +69,7 @@ fn note_unknown(
         return;
     }
     let others = jobs.keys().copied().filter(|name| *name != own.id);
-    let near = nearest(&need.job, others);
+    let near = check.nearest(&need.job, others);
     let mut problem = Problem::error(mark, format!("unknown job \"{}\" in needs", need.job))
         .fix("name a job of this workflow")
         .did_you_mean(near);

@@ -14,7 +14,12 @@ pub(crate) struct Checker<'s> {
     /// Whether a file of the repository is there.
     pub(crate) exists: &'s dyn Fn(&str) -> bool,
     problems: Vec<Problem>,
+    /// Names that may still be compared in search of the nearest.
+    comparisons: usize,
 }
+
+/// Enough for any workflow that people write; ends the search in hostile ones.
+const MAX_COMPARISONS: usize = 1_000_000;
 
 impl<'s> Checker<'s> {
     pub(crate) fn new(
@@ -23,7 +28,7 @@ impl<'s> Checker<'s> {
         exists: &'s dyn Fn(&str) -> bool,
         problems: Vec<Problem>,
     ) -> Self {
-        Checker { sources, workflow, exists, problems }
+        Checker { sources, workflow, exists, problems, comparisons: MAX_COMPARISONS }
     }
 
     pub(crate) fn has_errors(&self) -> bool {
@@ -32,6 +37,18 @@ impl<'s> Checker<'s> {
 
     pub(crate) fn into_problems(self) -> Vec<Problem> {
         self.problems
+    }
+
+    /// The nearest of `known` to `name`.
+    pub(crate) fn nearest<'k>(
+        &mut self,
+        name: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> Option<&'k str> {
+        let counted = known.into_iter().take(self.comparisons).inspect(|_| {
+            self.comparisons = self.comparisons.saturating_sub(1);
+        });
+        nearest(name, counted)
     }
 
     pub(crate) fn note(&mut self, problem: Problem) {
@@ -210,7 +227,7 @@ impl<'s> Checker<'s> {
             let message = format!("unknown value \"{text}\" for \"{key}\"");
             let mut problem = Problem::error(node.mark, message)
                 .fix(format!("write one of {}", known.join(", ")));
-            if let Some(word) = nearest(text, known.iter().copied()) {
+            if let Some(word) = self.nearest(text, known.iter().copied()) {
                 problem = problem.did_you_mean(Some(word)).edit(node.mark, word);
             }
             self.note(problem);
@@ -228,8 +245,8 @@ impl<'s> Checker<'s> {
     pub(crate) fn unknown_key(&mut self, entry: &Entry, known: &[&str], place: &str) {
         let message = format!("unknown key \"{}\" {place}", entry.key);
         let problem = Problem::error(entry.key_mark, message);
-        // A key that stands beside the one it resembles cannot have been meant as that one.
-        self.note(match nearest(&entry.key, known.iter().copied()) {
+        let near = self.nearest(&entry.key, known.iter().copied());
+        self.note(match near {
             Some(near) => problem.did_you_mean(Some(near)).edit(entry.key_mark, near),
             None => problem.fix("remove it"),
         });

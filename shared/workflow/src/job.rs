@@ -7,7 +7,6 @@ use crate::keywords::parallel::{self, Copies};
 use crate::keywords::{
     artifacts, cache, image, needs, policy, resources, rules, script, secrets, services, variables,
 };
-use crate::names::nearest;
 use crate::problem::{Problem, code};
 use crate::source::Mark;
 use crate::tree::{Kind, Mapping, Node, Value};
@@ -153,7 +152,7 @@ fn check_stage(check: &mut Checker<'_>, node: &Node, stage: &str, stages: &[Stri
     if stages.is_empty() || stages.iter().any(|known| known == stage) {
         return;
     }
-    let near = nearest(stage, stages.iter().map(String::as_str));
+    let near = check.nearest(stage, stages.iter().map(String::as_str));
     let mut problem = Problem::error(node.mark, format!("unknown stage \"{stage}\""))
         .fix(format!("write one of {}, or add it to stages", stages.join(", ")))
         .did_you_mean(near);

@@ -3,6 +3,7 @@
 //! Includes are followed depth-first; a later include beats an earlier one, the including file
 //! beats all of them.
 
+use std::collections::HashMap;
 use std::io;
 
 use crate::merge::merge;
@@ -13,6 +14,8 @@ use crate::yaml;
 
 /// Most files that one workflow is made of, each counted as often as it is included.
 const MAX_INCLUDES: usize = 1000;
+/// Longest chain of includes.
+const MAX_DEPTH: usize = 50;
 const LOCAL_FIX: &str = "set include.local to .loom/templates/<name>.yml or .yaml";
 
 /// Reads a file by its path relative to the repository root.
@@ -23,27 +26,39 @@ pub(crate) struct Loader<'a> {
     pub(crate) sources: Sources,
     pub(crate) problems: Vec<Problem>,
     included: usize,
+    /// Files that were read, so that one is parsed once however often it is included.
+    known: HashMap<String, Option<FileId>>,
+    /// Files from the workflow to the one being resolved.
+    stack: Vec<String>,
 }
 
 impl<'a> Loader<'a> {
     pub(crate) fn new(read: Read<'a>) -> Self {
-        Loader { read, sources: Sources::default(), problems: Vec::new(), included: 0 }
+        Loader {
+            read,
+            sources: Sources::default(),
+            problems: Vec::new(),
+            included: 0,
+            known: HashMap::new(),
+            stack: Vec::new(),
+        }
     }
 
     /// The merged root mapping of a workflow; `None` when a file could not be parsed, because
     /// what would then be missing would only cause more problems that are none.
     pub(crate) fn workflow(&mut self, path: &str, bytes: Vec<u8>) -> Option<Node> {
-        let file = self.file(path, bytes, vec![path.to_owned()])?;
+        self.stack.push(path.to_owned());
+        let file = self.file(path, bytes)?;
         self.resolve(file)
     }
 
     /// Parses one file and keeps its tree.
-    fn file(&mut self, path: &str, bytes: Vec<u8>, chain: Vec<String>) -> Option<FileId> {
+    fn file(&mut self, path: &str, bytes: Vec<u8>) -> Option<FileId> {
         let (text, refused) = match yaml::decode(bytes) {
             Ok(text) => (text, None),
             Err((valid, refused)) => (valid, Some(refused)),
         };
-        let file = self.sources.add(path.to_owned(), text, chain);
+        let file = self.sources.add(path.to_owned(), text, self.stack.clone());
         if let Some(refused) = refused {
             let at = as_u32(refused.at);
             let mark = Mark { file, start: at, end: at };
@@ -76,7 +91,7 @@ impl<'a> Loader<'a> {
         let Some(include) = include else { return Some(own) };
         let mut below = Some(Node::new(Value::Mapping(Mapping::default()), own.mark));
         for (place, path) in self.include_paths(&include) {
-            let included = self.include(file, place, &path);
+            let included = self.include(place, &path);
             below = below.zip(included).map(|(below, included)| merge(below, included));
         }
         below.map(|below| merge(below, own))
@@ -141,31 +156,50 @@ impl<'a> Loader<'a> {
         path.map(|path| (local.value.mark, path.to_owned()))
     }
 
-    fn include(&mut self, from: FileId, place: Mark, path: &str) -> Option<Node> {
-        let mut chain = self.sources.file(from).chain.clone();
-        chain.push(path.to_owned());
-        if chain[..chain.len() - 1].iter().any(|earlier| earlier == path) {
-            let message = format!(
-                "resolve include cycle by removing one include edge: {}",
-                chain.join(" -> ")
-            );
-            self.problems.push(Problem::error(place, message));
-            return None;
+    /// The root mapping of an included file; an empty one where including it makes no sense.
+    fn include(&mut self, place: Mark, path: &str) -> Option<Node> {
+        if let Some(problem) = self.refused(place, path) {
+            self.problems.push(problem);
+            return Some(Node::new(Value::Mapping(Mapping::default()), place));
         }
         self.included += 1;
-        if self.included > MAX_INCLUDES {
-            if self.included == MAX_INCLUDES + 1 {
-                let message = format!("more than {MAX_INCLUDES} files are included");
-                let fix = "include each file once";
-                self.problems.push(Problem::error(place, message).code(code::LIMIT).fix(fix));
+        self.stack.push(path.to_owned());
+        let file = match self.known.get(path) {
+            Some(known) => *known,
+            None => {
+                let file = self.read_include(place, path);
+                self.known.insert(path.to_owned(), file);
+                file
             }
-            return None;
+        };
+        let root = file.and_then(|file| self.resolve(file));
+        self.stack.pop();
+        root
+    }
+
+    /// What forbids to include `path` here.
+    fn refused(&self, place: Mark, path: &str) -> Option<Problem> {
+        if self.stack.iter().any(|earlier| earlier == path) {
+            let chain = format!("{} -> {path}", self.stack.join(" -> "));
+            let message = format!("resolve include cycle by removing one include edge: {chain}");
+            return Some(Problem::error(place, message));
         }
+        let limit = |message: String, fix: &str| {
+            Some(Problem::error(place, message).code(code::LIMIT).fix(fix))
+        };
+        if self.stack.len() > MAX_DEPTH {
+            return limit(format!("includes are more than {MAX_DEPTH} files deep"), "flatten them");
+        }
+        if self.included >= MAX_INCLUDES {
+            let message = format!("more than {MAX_INCLUDES} includes");
+            return limit(message, "include each file once");
+        }
+        None
+    }
+
+    fn read_include(&mut self, place: Mark, path: &str) -> Option<FileId> {
         match (self.read)(path) {
-            Ok(bytes) => {
-                let file = self.file(path, bytes, chain)?;
-                self.resolve(file)
-            }
+            Ok(bytes) => self.file(path, bytes),
             Err(error) => {
                 self.unreadable(place, path, &error);
                 None

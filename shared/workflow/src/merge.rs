@@ -21,16 +21,22 @@ pub(crate) fn merge(base: Node, over: Node) -> Node {
     }
 }
 
+/// Most layers kept below a value; hostile chains of templates could double them at each step.
+const MAX_UNDER: usize = 64;
+
 /// Puts `node` below everything that is already buried under `above`.
 fn bury(node: Node, above: Option<Box<Node>>) -> Node {
-    match above {
-        None => node,
-        Some(mut above) => {
-            let deeper = above.under.take();
-            above.under = Some(Box::new(bury(node, deeper)));
-            *above
-        }
+    let Some(mut top) = above else { return node };
+    let mut depth = 0;
+    let mut lowest = &mut *top;
+    while lowest.under.is_some() && depth < MAX_UNDER {
+        depth += 1;
+        lowest = lowest.under.as_mut().expect("just seen");
     }
+    if depth < MAX_UNDER {
+        lowest.under = Some(Box::new(node));
+    }
+    *top
 }
 
 /// Keys of `low` keep their place, new ones follow.

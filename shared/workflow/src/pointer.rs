@@ -19,19 +19,24 @@ pub(crate) fn pointer_to(tree: &Node, mark: Mark) -> String {
     pointer
 }
 
-/// The child that holds `mark`, its token, and whether the mark lies on its key.
+/// The child that holds `mark`, its token, and whether the mark lies on its key. Children of a
+/// parsed tree stand in order of position.
 fn child_at(node: &Node, mark: Mark) -> Option<(String, &Node, bool)> {
     match &node.value {
-        Value::Mapping(mapping) => mapping.iter().find_map(|entry| {
+        Value::Mapping(mapping) => {
+            let entries = &mapping.entries;
+            let after = entries.partition_point(|entry| entry.key_mark.start <= mark.start);
+            let entry = entries.get(after.checked_sub(1)?)?;
             let on_key = entry.key_mark.holds(mark);
             let found = on_key || entry.value.mark.holds(mark);
             found.then(|| (entry.key.to_string(), &entry.value, on_key))
-        }),
-        Value::Sequence(items) => items
-            .iter()
-            .enumerate()
-            .find(|(_, item)| item.mark.holds(mark))
-            .map(|(index, item)| (index.to_string(), item, false)),
+        }
+        Value::Sequence(items) => {
+            let after = items.partition_point(|item| item.mark.start <= mark.start);
+            let index = after.checked_sub(1)?;
+            let item = &items[index];
+            item.mark.holds(mark).then(|| (index.to_string(), item, false))
+        }
         _ => None,
     }
 }

@@ -144,6 +144,9 @@ impl Problem {
     }
 }
 
+/// Most problems that are told; a file that has more is mostly not what it should be.
+pub const MAX_PROBLEMS: usize = 1000;
+
 /// Places all problems, in order of position, each once: a mistake in a template shows in every
 /// job that extends it, but is one mistake.
 pub(crate) fn into_diagnostics(mut problems: Vec<Problem>, sources: &Sources) -> Vec<Diagnostic> {
@@ -152,6 +155,7 @@ pub(crate) fn into_diagnostics(mut problems: Vec<Problem>, sources: &Sources) ->
     problems
         .into_iter()
         .filter(|problem| seen.insert((problem.mark, problem.message.clone())))
+        .take(MAX_PROBLEMS)
         .map(|problem| problem.place(sources))
         .collect()
 }

@@ -65,20 +65,34 @@ fn snippets<'s>(
     files
         .into_iter()
         .filter_map(|path| {
-            let source = sources.by_path(path)?;
-            let mut snippet = Snippet::source(source.text.as_str()).path(source.path.as_str());
-            if primary.file == path {
-                let range = clamp(&source.text, primary);
-                snippet = snippet.annotation(AnnotationKind::Primary.span(range));
-            }
-            for related in diagnostic.related.iter().filter(|related| related.span.file == path) {
-                let range = clamp(&source.text, &related.span);
-                let context = AnnotationKind::Context.span(range).label(related.message.as_str());
-                snippet = snippet.annotation(context);
-            }
-            Some(snippet)
+            let text = sources.by_path(path)?.text.as_str();
+            let own = (primary.file == path).then(|| (clamp(text, primary), None));
+            let related = diagnostic.related.iter().filter(|related| related.span.file == path);
+            let related =
+                related.map(|related| (clamp(text, &related.span), Some(&*related.message)));
+            Some(snippet(path, text, own.into_iter().chain(related).collect()))
         })
         .collect()
+}
+
+/// The lines from the first to the last marked one: the renderer looks at all it is given.
+fn snippet<'s>(
+    path: &'s str,
+    text: &'s str,
+    marks: Vec<(Range<usize>, Option<&'s str>)>,
+) -> Snippet<'s, annotate_snippets::Annotation<'s>> {
+    let first = marks.iter().map(|(range, _)| range.start).min().unwrap_or(0);
+    let last = marks.iter().map(|(range, _)| range.end).max().unwrap_or(0);
+    let start = text[..first].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[last..].find('\n').map_or(text.len(), |length| last + length);
+    let line = text[..start].matches('\n').count() + 1;
+    let mut snippet = Snippet::source(&text[start..end]).path(path).line_start(line);
+    for (range, label) in marks {
+        let kind = if label.is_some() { AnnotationKind::Context } else { AnnotationKind::Primary };
+        snippet =
+            snippet.annotation(kind.span(range.start - start..range.end - start).label(label));
+    }
+    snippet
 }
 
 /// The span within the text and on character boundaries: the renderer panics on others. Of a

@@ -10,7 +10,6 @@ use libloom_contract::graph::Layer;
 
 use crate::check::Checker;
 use crate::merge::merge;
-use crate::names::nearest;
 use crate::problem::Problem;
 use crate::source::Mark;
 use crate::tree::{Entry, Kind, Mapping, Node, Stratum, Value};
@@ -178,7 +177,7 @@ fn parents_of<'r>(
         } else {
             let mut known: Vec<&str> = jobs.keys().copied().collect();
             known.sort_unstable();
-            let near = nearest(name, known);
+            let near = check.nearest(name, known);
             let mut problem = Problem::error(item.mark, format!("unknown template \"{name}\""))
                 .fix("define it here or in an included file")
                 .did_you_mean(near);

@@ -118,6 +118,16 @@ impl Node {
         if self.kind() == Kind::String { self.as_text() } else { None }
     }
 
+    /// How much it holds: a value is one, a long text more.
+    pub(crate) fn size(&self) -> usize {
+        1 + match &self.value {
+            Value::Scalar(scalar) => scalar.text.len() / 64,
+            Value::Sequence(items) => items.iter().map(Node::size).sum(),
+            Value::Mapping(mapping) => mapping.iter().map(|entry| entry.value.size()).sum(),
+            Value::Empty | Value::Refused => 0,
+        }
+    }
+
     /// Says of this node and all below it which layer they come from.
     pub(crate) fn stamp(&mut self, stratum: &Stratum) {
         self.stratum = stratum.clone();

@@ -8,7 +8,7 @@ use crate::assemble;
 use crate::check::Checker;
 use crate::job::{self, Draft, Role};
 use crate::keywords::{rules, variables};
-use crate::names::{self, is_job, is_stage, is_template, nearest};
+use crate::names::{is_job, is_stage, is_template};
 use crate::problem::{Problem, code};
 use crate::resolve::Layers;
 use crate::source::Mark;
@@ -16,6 +16,9 @@ use crate::tree::{Entry, Kind, Mapping, Node};
 
 /// Keys of the root that are no jobs.
 const ROOT_KEYS: &[&str] = &["version", "stages", "include", "workflow", "variables", "default"];
+
+/// Most values of all jobs together; a small file can be made to hold any number.
+const MAX_SIZE: usize = 500_000;
 
 /// Checks a root mapping; a graph comes out unless there was an error.
 pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
@@ -112,7 +115,8 @@ fn check_default(check: &mut Checker<'_>, entry: &Entry, stages: &[String]) {
 fn job_entries<'r>(check: &mut Checker<'_>, fields: &'r Mapping) -> Vec<&'r Entry> {
     let mut entries = Vec::new();
     for entry in fields.iter().filter(|entry| !ROOT_KEYS.contains(&&*entry.key)) {
-        let meant = nearest(&entry.key, ROOT_KEYS.iter().copied())
+        let meant = check
+            .nearest(&entry.key, ROOT_KEYS.iter().copied())
             .filter(|near| fields.get(near).is_none());
         let is_body = entry.value.as_mapping().is_some_and(looks_like_job);
         if let (Some(near), false) = (meant, is_body) {
@@ -160,6 +164,7 @@ fn jobs<'r>(
     stages: &[String],
 ) -> Vec<Draft> {
     let mut drafts = Vec::new();
+    let mut size = 0;
     for entry in entries {
         let kind = if is_template(&entry.key) { "template" } else { "job" };
         if let Some(own) = entry.value.as_mapping() {
@@ -172,9 +177,18 @@ fn jobs<'r>(
             continue;
         }
         let Some(merged) = layers.job(entry) else { continue };
-        if let Some(fields) = merged.as_mapping() {
-            drafts.push(job::draft(check, &entry.key, entry.key_mark, fields, Role::Job, stages));
+        let Some(fields) = merged.as_mapping() else { continue };
+        let draft = job::draft(check, &entry.key, entry.key_mark, fields, Role::Job, stages);
+        size += merged.size() * draft.copies.copies.len().max(1);
+        if size > MAX_SIZE {
+            let message = format!(
+                "with templates and matrices resolved, the workflow holds more than {MAX_SIZE} values"
+            );
+            let problem = Problem::error(entry.key_mark, message).code(code::LIMIT);
+            check.note(problem.fix("split it into several workflows"));
+            break;
         }
+        drafts.push(draft);
     }
     drafts
 }
@@ -184,7 +198,7 @@ fn warn_unused(check: &mut Checker<'_>, entries: &[&Entry], layers: &Layers<'_>)
     for entry in entries {
         // A file of templates is shared: what one workflow leaves unused, another extends.
         let own_file = entry.key_mark.file.0 == 0;
-        if own_file && names::is_template(&entry.key) && !used.contains(&*entry.key) {
+        if own_file && is_template(&entry.key) && !used.contains(&*entry.key) {
             let message = format!("template \"{}\" is not extended by any job", entry.key);
             let problem = Problem::warning(code::UNUSED_TEMPLATE, entry.key_mark, message);
             check.note(problem.fix("extend it, or remove it"));

@@ -63,7 +63,7 @@ fn cache(check: &mut Checker<'_>, node: &Node, partial: bool) -> Option<Cache> {
     let fields = check.mapping(node, "cache")?;
     for entry in fields.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
         let message = "remove unknown cache key; allowed keys are name, disabled, paths, key, fallback_keys, policy, when";
-        let near = crate::names::nearest(&entry.key, KEYS.iter().copied());
+        let near = check.nearest(&entry.key, KEYS.iter().copied());
         let mut problem = Problem::error(entry.key_mark, message).did_you_mean(near);
         if let Some(near) = near {
             problem = problem.edit(entry.key_mark, near);
@@ -153,7 +153,7 @@ fn template_names(check: &mut Checker<'_>, node: &Node, text: &str) {
         let Piece::Reference { name, .. } = piece else { continue };
         let lowercase = name.starts_with(|c: char| c.is_ascii_lowercase());
         if lowercase && !TEMPLATE_NAMES.contains(&name) {
-            let near = crate::names::nearest(name, TEMPLATE_NAMES.iter().copied());
+            let near = check.nearest(name, TEMPLATE_NAMES.iter().copied());
             let problem = Problem::error(
                 node.mark,
                 format!("unknown name \"${name}\" in cache key template"),

@@ -3,7 +3,6 @@
 use libloom_contract::graph::{AllowFailure, Policy, Retry, When};
 
 use crate::check::Checker;
-use crate::names::nearest;
 use crate::problem::Problem;
 use crate::quantity::duration_ms;
 use crate::tree::{Kind, Mapping, Node};
@@ -134,9 +133,8 @@ fn retry_when(check: &mut Checker<'_>, node: &Node) -> Vec<String> {
             let list = known.clone().collect::<Vec<_>>().join(", ");
             let problem =
                 Problem::error(mark, format!("unknown value \"{word}\" for \"retry.when\""));
-            check.note(
-                problem.fix(format!("write one of {list}")).did_you_mean(nearest(&word, known)),
-            );
+            let near = check.nearest(&word, known);
+            check.note(problem.fix(format!("write one of {list}")).did_you_mean(near));
             continue;
         };
         always |= meant.is_empty();

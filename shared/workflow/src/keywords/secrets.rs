@@ -52,7 +52,7 @@ fn check_reference(check: &mut Checker<'_>, node: &Node, reference: &str) {
         "op" => op(rest),
         _ => {
             let message = format!("unsupported secret scheme \"{scheme}\"");
-            let near = crate::names::nearest(scheme, SCHEMES.iter().copied());
+            let near = check.nearest(scheme, SCHEMES.iter().copied());
             let mark = inside(node, check.sources.slice(node.mark), 0..scheme.len());
             let problem = Problem::error(mark, message).code(code::SECRETS_REF_INVALID).fix(FORMS);
             return check.note(problem.did_you_mean(near));

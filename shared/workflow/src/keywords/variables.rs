@@ -126,26 +126,44 @@ fn reach(text: &str, name: &str) -> usize {
     (end..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
 
-/// Notes a circle among the variables of one job.
+/// Notes circles among the variables of one job, each once; depth-first, without recursion.
 pub(crate) fn check_cycles(check: &mut Checker<'_>, variables: &[Variable], marks: &Mapping) {
     let names: BTreeMap<&str, Vec<&str>> =
         variables.iter().map(|variable| (&*variable.name, references(variable))).collect();
-    let mut done = BTreeSet::new();
+    let mut done: BTreeSet<&str> = BTreeSet::new();
     for name in names.keys() {
-        let mut path = Vec::new();
-        if let Some(cycle) = find_cycle(name, &names, &mut path, &mut done) {
-            let first = cycle.first().copied().unwrap_or_default();
-            let text: Vec<String> = cycle.iter().map(|name| format!("${name}")).collect();
-            let Some(entry) = marks.entry(first) else { continue };
-            let message =
-                format!("variables refer to each other in a circle: {}", text.join(" -> "));
-            check.note(
-                Problem::error(entry.value.mark, message)
-                    .code(code::VARIABLE_CYCLE)
-                    .fix("remove one of the references"),
-            );
+        let mut path: Vec<(&str, usize)> = vec![(name, 0)];
+        let mut on_path: BTreeSet<&str> = BTreeSet::from([*name]);
+        while let Some((current, next)) = path.last_mut() {
+            let reference = names.get(current).and_then(|references| references.get(*next));
+            let Some(reference) = reference.filter(|_| !done.contains(current)) else {
+                done.insert(current);
+                on_path.remove(current);
+                path.pop();
+                continue;
+            };
+            *next += 1;
+            if on_path.contains(reference) {
+                let members = path.iter().map(|(name, _)| *name);
+                note_cycle(check, members.skip_while(|name| name != reference).collect(), marks);
+            } else if names.contains_key(reference) && !done.contains(reference) {
+                on_path.insert(reference);
+                path.push((reference, 0));
+            }
         }
     }
+}
+
+/// The message starts at the smallest name, so that one circle has one message.
+fn note_cycle(check: &mut Checker<'_>, mut members: Vec<&str>, marks: &Mapping) {
+    let smallest = (0..members.len()).min_by_key(|place| members[*place]).unwrap_or(0);
+    members.rotate_left(smallest);
+    let Some(entry) = marks.entry(members[0]) else { return };
+    members.push(members[0]);
+    let names: Vec<String> = members.iter().map(|name| format!("${name}")).collect();
+    let message = format!("variables refer to each other in a circle: {}", names.join(" -> "));
+    let problem = Problem::error(entry.value.mark, message).code(code::VARIABLE_CYCLE);
+    check.note(problem.fix("remove one of the references"));
 }
 
 /// Names that a value refers to, but for its own: that one means the environment.
@@ -155,33 +173,6 @@ fn references(variable: &Variable) -> Vec<&str> {
         _ => None,
     };
     pieces(&variable.value).into_iter().filter_map(name).collect()
-}
-
-/// A circle that is reached from `name`, beginning and ending with its smallest name.
-fn find_cycle<'n>(
-    name: &'n str,
-    names: &BTreeMap<&'n str, Vec<&'n str>>,
-    path: &mut Vec<&'n str>,
-    done: &mut BTreeSet<&'n str>,
-) -> Option<Vec<&'n str>> {
-    if let Some(at) = path.iter().position(|earlier| *earlier == name) {
-        let mut cycle = path[at..].to_vec();
-        let smallest = cycle.iter().enumerate().min_by_key(|(_, name)| **name);
-        let turn = smallest.map_or(0, |(turn, _)| turn);
-        cycle.rotate_left(turn);
-        cycle.push(cycle[0]);
-        return Some(cycle);
-    }
-    if done.contains(name) {
-        return None;
-    }
-    path.push(name);
-    let found = names.get(name).into_iter().flatten().find_map(|next| {
-        names.contains_key(next).then(|| find_cycle(next, names, path, done)).flatten()
-    });
-    path.pop();
-    done.insert(name);
-    found
 }
 
 #[cfg(test)]
