@@ -1,1 +1,88 @@
-//! YAML text to checked workflow to graph.
+//! YAML text to checked workflow to graph; diagnostics.
+//!
+//! Pure but for [`Located`]: files come through the two closures of [`Files`], what is wrong
+//! comes back as [`Diagnostic`]s, all of them, in order of position. The way is
+//!
+//! ```text
+//! yaml (text → spanned tree) → load (includes) → resolve (extends, default) → job, keywords
+//! (checks) → assemble (names between jobs, graph, digest)
+//! ```
+//!
+//! Nothing recurses over input of unbounded depth: [`MAX_NESTING`] bounds trees, circles are
+//! found with explicit stacks.
+
+#![warn(missing_docs)]
+
+mod assemble;
+mod canonical;
+mod check;
+mod job;
+mod keywords;
+mod load;
+mod locate;
+mod merge;
+mod names;
+mod pointer;
+mod problem;
+mod quantity;
+mod render;
+mod resolve;
+mod source;
+mod syntax_error;
+mod tree;
+mod workflow;
+mod yaml;
+
+use std::io;
+
+use libloom_contract::diagnostic::{Diagnostic, Severity};
+use libloom_contract::graph::Graph;
+
+pub use canonical::{canonical, digest};
+pub use locate::{LocateError, Located};
+pub use problem::code;
+pub use render::{human, short};
+pub use source::{SourceFile, Sources};
+pub use yaml::{MAX_BYTES, MAX_NESTING};
+
+/// How the compiler sees the repository. Paths are relative to its root, with `/`.
+pub struct Files<'a> {
+    /// The bytes of a file.
+    pub read: &'a dyn Fn(&str) -> io::Result<Vec<u8>>,
+    /// Whether a file is there.
+    pub exists: &'a dyn Fn(&str) -> bool,
+}
+
+/// What came out.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The files that were read, the workflow first.
+    pub sources: Sources,
+    /// Everything that is wrong, in order of position.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The graph, unless there was an error.
+    pub graph: Option<Graph>,
+}
+
+impl Compiled {
+    /// What makes the workflow invalid.
+    pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// What does not.
+    pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Warning)
+    }
+}
+
+/// Compiles a workflow: the file at `path` (relative to the repository root) that holds `bytes`.
+pub fn compile(path: &str, bytes: Vec<u8>, files: &Files<'_>) -> Compiled {
+    let mut loader = load::Loader::new(files.read);
+    let root = loader.workflow(path, bytes);
+    let load::Loader { sources, problems, .. } = loader;
+    let mut check = check::Checker::new(&sources, path, files.exists, problems);
+    let graph = root.and_then(|root| workflow::compile(&mut check, &root));
+    let diagnostics = problem::into_diagnostics(check.into_problems(), &sources);
+    Compiled { sources, diagnostics, graph }
+}

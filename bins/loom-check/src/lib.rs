@@ -1,0 +1,91 @@
+//! `loom check`: validates a workflow and leaves a receipt.
+//!
+//! People read stderr: diagnostics, the receipt's path, the verdict. `--format json` puts the
+//! diagnostics on stdout, for programs.
+
+mod receipt;
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use libloom_contract::diagnostic::Diagnostic;
+use libloom_contract::exit;
+use libloom_entry::{Context, Failure};
+use libloom_workflow::{Compiled, Located};
+
+/// Validate a workflow and leave a receipt
+#[derive(Parser, Debug)]
+#[command(name = "loom-check", about = "Validate a workflow and leave a receipt")]
+pub struct Arguments {
+    /// Workflow file, relative to the current folder or the repository [default: .loom/workflow.yml]
+    #[arg(long, value_name = "FILE")]
+    workflow: Option<PathBuf>,
+    /// Form of the diagnostics
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    format: Format,
+}
+
+/// Forms of the diagnostics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Frames of the source, on stderr
+    Human,
+    /// `file:line:col: CODE /pointer: fix`, on stderr
+    Short,
+    /// The list of diagnostics, on stdout
+    Json,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No repository, no workflow, or the receipt cannot be written.
+pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
+    let Arguments { workflow, format } = arguments;
+    let root = context.repository_root()?;
+    let located = Located::find(&root, &context.cwd, workflow.as_deref()).map_err(|error| {
+        let hint = error.hint();
+        Failure::could_not(error).hint(hint)
+    })?;
+    let compiled = located.compile();
+    show(format, context, &compiled)?;
+    let receipt = receipt::write(context, &located, &compiled)?;
+    Ok(conclude(context, &compiled, &receipt))
+}
+
+fn show(format: Format, context: &Context, compiled: &Compiled) -> Result<(), Failure> {
+    let console = &context.console;
+    let colored = console.err_paint().is_colored();
+    match format {
+        Format::Json => console.json::<[Diagnostic]>(&compiled.diagnostics)?,
+        Format::Human => {
+            for diagnostic in &compiled.diagnostics {
+                console.line(libloom_workflow::human(diagnostic, &compiled.sources, colored));
+                console.line("");
+            }
+        }
+        Format::Short => {
+            for diagnostic in &compiled.diagnostics {
+                console.line(libloom_workflow::short(diagnostic));
+            }
+        }
+    }
+    if format == Format::Short && compiled.graph.is_none() {
+        console.line("");
+    }
+    Ok(())
+}
+
+/// The last two lines and the exit code; the receipt comes before a failure's verdict and after a
+/// success's, as the reference has it.
+fn conclude(context: &Context, compiled: &Compiled, receipt: &str) -> u8 {
+    let console = &context.console;
+    if compiled.graph.is_some() {
+        console.line("loom check passed");
+        console.line(format_args!("receipt: {receipt}"));
+        return exit::DONE;
+    }
+    console.line(format_args!("receipt: {receipt}"));
+    console.line(format_args!("loom check failed (exit code {})", exit::NO));
+    exit::NO
+}

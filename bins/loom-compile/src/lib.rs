@@ -1,0 +1,92 @@
+//! `loom compile`: resolves a workflow into the Graph IR and prints it.
+//!
+//! The graph goes to stdout (or `--out`) and is recorded under `.loom/.runtime/graphs`; what is
+//! wrong with the workflow goes to stderr. With `--events` everything is told on stdout, one JSON
+//! record a line, for the command that started this one.
+
+mod events;
+mod record;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, ValueEnum};
+use libloom_contract::exit;
+use libloom_contract::graph::Graph;
+use libloom_entry::{Context, Failure, OrFail as _};
+use libloom_workflow::{Compiled, Located};
+
+/// Resolve a workflow into its graph and print it
+#[derive(Parser, Debug)]
+#[command(name = "loom-compile", about = "Resolve a workflow into its graph and print it")]
+pub struct Arguments {
+    /// Workflow file, relative to the current folder or the repository [default: .loom/workflow.yml]
+    #[arg(long, value_name = "FILE")]
+    workflow: Option<PathBuf>,
+    /// Write the graph to a file instead of stdout
+    #[arg(long, value_name = "FILE", conflicts_with = "events")]
+    out: Option<PathBuf>,
+    /// Form of the graph
+    #[arg(long, value_name = "FORM", default_value = "json", conflicts_with = "events")]
+    format: Format,
+    /// Tell everything on stdout, one JSON record a line, the graph last (for other commands)
+    #[arg(long)]
+    events: bool,
+}
+
+/// Forms of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The graph document
+    Json,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No repository, no workflow, or the graph cannot be written.
+pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
+    let Arguments { workflow, out, format, events } = arguments;
+    if events {
+        return events::run(workflow.as_deref(), context);
+    }
+    let located = locate(workflow.as_deref(), context)?;
+    let compiled = located.compile();
+    let colored = context.console.err_paint().is_colored();
+    for diagnostic in &compiled.diagnostics {
+        context.console.line(libloom_workflow::human(diagnostic, &compiled.sources, colored));
+        context.console.line("");
+    }
+    let Some(graph) = &compiled.graph else { return Err(invalid(&compiled, &located)) };
+    record::record(&located.root, graph, &context.console);
+    write(&text(format, graph)?, out.as_deref(), context)?;
+    Ok(exit::DONE)
+}
+
+/// Finds the repository and the workflow.
+fn locate(workflow: Option<&Path>, context: &Context) -> Result<Located, Failure> {
+    let root = context.repository_root()?;
+    Located::find(&root, &context.cwd, workflow).map_err(|error| {
+        let hint = error.hint();
+        Failure::could_not(error).hint(hint)
+    })
+}
+
+fn invalid(compiled: &Compiled, located: &Located) -> Failure {
+    let count = compiled.errors().count();
+    let errors = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
+    Failure::no(format!("workflow `{}` is invalid: {errors}", located.path))
+}
+
+fn text(format: Format, graph: &Graph) -> Result<String, Failure> {
+    match format {
+        Format::Json => serde_json::to_string_pretty(graph).map_err(Failure::bug),
+    }
+}
+
+/// To stdout, or to a file relative to the current folder.
+fn write(text: &str, out: Option<&Path>, context: &Context) -> Result<(), Failure> {
+    let Some(file) = out else { return Ok(context.console.out(text)?) };
+    let file = context.cwd.join(file);
+    let what = format!("cannot write the graph to `{}`", file.display());
+    libloom_contract::store::write_bytes(&file, format!("{text}\n").as_bytes()).or_could_not(what)
+}

@@ -1,0 +1,116 @@
+//! Canonical JSON (RFC 8785) and the digest of a graph's meaning.
+
+use std::fmt::Write as _;
+
+use libloom_contract::graph::Graph;
+use serde_json::Value;
+
+use crate::source::sha256_hex;
+
+/// SHA-256 of the graph without provenance, in canonical form.
+pub fn digest(graph: &Graph) -> String {
+    let value = serde_json::to_value(graph.without_provenance())
+        .expect("a graph has string keys only and no failing serializer");
+    sha256_hex(canonical(&value).as_bytes())
+}
+
+/// The one text that RFC 8785 allows for a JSON value.
+pub fn canonical(value: &Value) -> String {
+    let mut text = String::new();
+    write_value(&mut text, value);
+    text
+}
+
+fn write_value(out: &mut String, value: &Value) {
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_value(out, item);
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => write_object(out, fields),
+        Value::Number(number) => write_number(out, number),
+        // serde_json escapes exactly what the RFC asks for.
+        Value::Null | Value::Bool(_) | Value::String(_) => {
+            let _ = write!(out, "{value}");
+        }
+    }
+}
+
+/// Keys are sorted by their UTF-16 code units.
+fn write_object(out: &mut String, fields: &serde_json::Map<String, Value>) {
+    let mut keys: Vec<&String> = fields.keys().collect();
+    keys.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
+    out.push('{');
+    for (index, key) in keys.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        let _ = write!(out, "{}:", Value::from(key.as_str()));
+        write_value(out, &fields[key]);
+    }
+    out.push('}');
+}
+
+/// Numbers as ECMAScript prints them: the RFC knows only doubles.
+fn write_number(out: &mut String, number: &serde_json::Number) {
+    let double = number.as_f64().unwrap_or_default();
+    if double == 0.0 {
+        out.push('0');
+        return;
+    }
+    let scientific = format!("{:e}", double.abs());
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let digits = mantissa.replace('.', "");
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if double < 0.0 {
+        out.push('-');
+    }
+    out.push_str(&ecma(&digits, exponent + 1));
+}
+
+/// `digits` with the decimal point after the first `point` of them.
+fn ecma(digits: &str, point: i32) -> String {
+    let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
+    let zeros = |n: i32| "0".repeat(usize::try_from(n).unwrap_or(0));
+    match point {
+        point if count <= point && point <= 21 => format!("{digits}{}", zeros(point - count)),
+        point if 0 < point && point <= 21 => {
+            let (whole, fraction) = digits.split_at(usize::try_from(point).unwrap_or(0));
+            format!("{whole}.{fraction}")
+        }
+        point if -6 < point && point <= 0 => format!("0.{}{digits}", zeros(-point)),
+        point => {
+            let sign = if point > 0 { '+' } else { '-' };
+            let (first, rest) = digits.split_at(1);
+            let dot = if rest.is_empty() { "" } else { "." };
+            format!("{first}{dot}{rest}e{sign}{}", (point - 1).abs())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_and_numbers_follow_the_rfc() {
+        let value = json!({
+            "\u{20ac}": 1, "\r": 2, "\u{fb33}": 3, "1": 4, "\u{1f600}": 5, "\u{80}": 6, "\u{f6}": 7,
+        });
+        let expected = "{\"\\r\":2,\"1\":4,\"\u{80}\":6,\"\u{f6}\":7,\"\u{20ac}\":1,\"\u{1f600}\":5,\"\u{fb33}\":3}";
+        assert_eq!(canonical(&value), expected);
+        let numbers =
+            json!([333_333_333.333_333_3, 1E30, 4.50, 2e-3, 1e-27, -0.0, 1e21, 1e20, 100, -1.5e-7]);
+        let expected =
+            "[333333333.3333333,1e+30,4.5,0.002,1e-27,0,1e+21,100000000000000000000,100,-1.5e-7]";
+        assert_eq!(canonical(&numbers), expected);
+    }
+}

@@ -1,0 +1,272 @@
+//! What every keyword's check is made of: typed access to nodes that notes a problem and goes on.
+
+use crate::names::nearest;
+use crate::problem::Problem;
+use crate::source::{Mark, Sources};
+use crate::tree::{Entry, Kind, Mapping, Node, Style, Value};
+use crate::yaml::quoted;
+
+/// Collects problems; all checks share one.
+pub(crate) struct Checker<'s> {
+    pub(crate) sources: &'s Sources,
+    /// Path of the workflow file.
+    pub(crate) workflow: &'s str,
+    /// Whether a file of the repository is there.
+    pub(crate) exists: &'s dyn Fn(&str) -> bool,
+    problems: Vec<Problem>,
+    /// Names that may still be compared in search of the nearest.
+    comparisons: usize,
+}
+
+/// Enough for any workflow that people write; ends the search in hostile ones.
+const MAX_COMPARISONS: usize = 1_000_000;
+
+impl<'s> Checker<'s> {
+    pub(crate) fn new(
+        sources: &'s Sources,
+        workflow: &'s str,
+        exists: &'s dyn Fn(&str) -> bool,
+        problems: Vec<Problem>,
+    ) -> Self {
+        Checker { sources, workflow, exists, problems, comparisons: MAX_COMPARISONS }
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.problems.iter().any(Problem::is_error)
+    }
+
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// The nearest of `known` to `name`.
+    pub(crate) fn nearest<'k>(
+        &mut self,
+        name: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> Option<&'k str> {
+        let counted = known.into_iter().take(self.comparisons).inspect(|_| {
+            self.comparisons = self.comparisons.saturating_sub(1);
+        });
+        nearest(name, counted)
+    }
+
+    pub(crate) fn note(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// `expected WANTED for "KEY", got KIND`.
+    pub(crate) fn wrong_type(&mut self, node: &Node, wanted: &str, key: &str) {
+        self.wrong_type_fix(node, wanted, key, None);
+    }
+
+    pub(crate) fn wrong_type_fix(
+        &mut self,
+        node: &Node,
+        wanted: &str,
+        key: &str,
+        fix: Option<&str>,
+    ) {
+        if node.kind() == Kind::Refused {
+            return;
+        }
+        let message = format!("expected {wanted} for \"{key}\", got {}", node.kind().word());
+        let mut problem = Problem::error(node.mark, message);
+        if let Some(fix) = fix {
+            problem = problem.fix(fix);
+        } else if wanted == "string" && matches!(node.kind(), Kind::Boolean | Kind::Number) {
+            let text = quoted(node.as_text().unwrap_or_default());
+            problem = problem.fix(format!("quote the value: {text}")).edit(node.mark, text);
+        } else {
+            problem = problem.fix(format!("write a {wanted}"));
+        }
+        self.note(problem);
+    }
+
+    pub(crate) fn mapping<'n>(&mut self, node: &'n Node, key: &str) -> Option<&'n Mapping> {
+        let mapping = node.as_mapping();
+        if mapping.is_none() {
+            self.wrong_type(node, "mapping", key);
+        }
+        mapping
+    }
+
+    pub(crate) fn sequence<'n>(&mut self, node: &'n Node, key: &str) -> Option<&'n [Node]> {
+        let items = node.as_sequence();
+        if items.is_none() {
+            let one_item = format!("write it as a list: [{}]", node.as_text().unwrap_or("…"));
+            let short = node.as_text().is_some_and(|text| {
+                text.len() < 40 && !text.contains(['\n', ',', ':', '#', '"', '\''])
+            });
+            self.wrong_type_fix(
+                node,
+                "sequence",
+                key,
+                Some(if short { &one_item } else { "write a list of entries, each after \"- \"" }),
+            );
+        }
+        items
+    }
+
+    /// A string that is not empty.
+    pub(crate) fn text<'n>(&mut self, node: &'n Node, key: &str) -> Option<&'n str> {
+        let text = self.any_text(node, key)?;
+        if text.trim().is_empty() {
+            self.note(
+                Problem::error(node.mark, format!("\"{key}\" is empty"))
+                    .fix("write a value, or remove the key"),
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A string, also an empty one.
+    pub(crate) fn any_text<'n>(&mut self, node: &'n Node, key: &str) -> Option<&'n str> {
+        let text = node.as_string();
+        if text.is_none() {
+            self.wrong_type(node, "string", key);
+        }
+        text
+    }
+
+    /// A list of strings that are not empty, with the place of each.
+    pub(crate) fn texts(&mut self, node: &Node, key: &str) -> Option<Vec<(String, Mark)>> {
+        let items = self.sequence(node, key)?;
+        let mut texts = Vec::with_capacity(items.len());
+        for item in items {
+            if let Some(text) = self.text(item, key) {
+                texts.push((text.to_owned(), item.mark));
+            }
+        }
+        Some(texts)
+    }
+
+    /// The same with at least one entry, and without the places.
+    pub(crate) fn some_texts(&mut self, node: &Node, key: &str) -> Option<Vec<String>> {
+        let texts = self.texts(node, key)?;
+        if node.as_sequence().is_some_and(<[Node]>::is_empty) {
+            self.note(
+                Problem::error(node.mark, format!("\"{key}\" is empty"))
+                    .fix("list at least one entry, or remove the key"),
+            );
+            return None;
+        }
+        Some(texts.into_iter().map(|(text, _)| text).collect())
+    }
+
+    /// A string or a list of strings.
+    pub(crate) fn one_or_more(&mut self, node: &Node, key: &str) -> Option<Vec<String>> {
+        match node.kind() {
+            Kind::String => self.text(node, key).map(|text| vec![text.to_owned()]),
+            _ => self.some_texts(node, key),
+        }
+    }
+
+    pub(crate) fn boolean(&mut self, node: &Node, key: &str) -> Option<bool> {
+        if node.kind() == Kind::Boolean {
+            return node.as_text().map(|text| text.eq_ignore_ascii_case("true"));
+        }
+        let spelled = match node.as_text() {
+            Some("yes" | "on" | "Yes" | "On" | "true") => Some("true"),
+            Some("no" | "off" | "No" | "Off" | "false") => Some("false"),
+            _ => None,
+        };
+        let message = format!("expected boolean for \"{key}\", got {}", node.kind().word());
+        let problem = Problem::error(node.mark, message);
+        match spelled {
+            Some(word) => self.note(problem.fix(format!("write {word}")).edit(node.mark, word)),
+            None if node.kind() == Kind::Refused => {}
+            None => self.note(problem.fix("write true or false")),
+        }
+        None
+    }
+
+    /// A whole number within limits.
+    pub(crate) fn integer(
+        &mut self,
+        node: &Node,
+        key: &str,
+        limits: std::ops::RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let number = match node.kind() {
+            Kind::Number => node.as_text().and_then(|text| text.parse::<i64>().ok()),
+            _ => {
+                self.wrong_type_fix(
+                    node,
+                    "number",
+                    key,
+                    Some("write a whole number without quotes"),
+                );
+                return None;
+            }
+        };
+        let inside = number.filter(|number| limits.contains(number));
+        if inside.is_none() {
+            let message = format!(
+                "\"{key}\" must be a whole number from {} to {}",
+                limits.start(),
+                limits.end()
+            );
+            self.note(Problem::error(node.mark, message).fix("change the number"));
+        }
+        inside
+    }
+
+    /// One of a few words.
+    pub(crate) fn word<T: Copy>(
+        &mut self,
+        node: &Node,
+        key: &str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
+        let text = self.any_text(node, key)?;
+        let found = words.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let message = format!("unknown value \"{text}\" for \"{key}\"");
+            let mut problem = Problem::error(node.mark, message)
+                .fix(format!("write one of {}", known.join(", ")));
+            if let Some(word) = self.nearest(text, known.iter().copied()) {
+                problem = problem.did_you_mean(Some(word)).edit(node.mark, word);
+            }
+            self.note(problem);
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// Notes every key that is not among `known`; `place` is such as `in job "build"`.
+    pub(crate) fn unknown_keys(&mut self, mapping: &Mapping, known: &[&str], place: &str) {
+        for entry in mapping.iter().filter(|entry| !known.contains(&&*entry.key)) {
+            self.unknown_key(entry, known, place);
+        }
+    }
+
+    pub(crate) fn unknown_key(&mut self, entry: &Entry, known: &[&str], place: &str) {
+        let message = format!("unknown key \"{}\" {place}", entry.key);
+        let problem = Problem::error(entry.key_mark, message);
+        let near = self.nearest(&entry.key, known.iter().copied());
+        self.note(match near {
+            Some(near) => problem.did_you_mean(Some(near)).edit(entry.key_mark, near),
+            None => problem.fix("remove it"),
+        });
+    }
+
+    /// Notes that a key is missing; `owner` is where the mapping's key stands.
+    pub(crate) fn missing(&mut self, owner: Mark, key: &str, place: &str) {
+        let message = format!("missing required key \"{key}\" {place}");
+        self.note(Problem::error(owner, message).fix(format!("add \"{key}\"")));
+    }
+}
+
+/// Where byte `offset` of a scalar's value stands, where that is certain: in one line, without
+/// escapes.
+pub(crate) fn inside(node: &Node, slice: &str, range: std::ops::Range<usize>) -> Mark {
+    let Value::Scalar(scalar) = &node.value else { return node.mark };
+    let lead = match scalar.style {
+        Style::Plain if slice == &*scalar.text => 0,
+        Style::Quoted if slice.get(1..slice.len().max(2) - 1) == Some(&*scalar.text) => 1,
+        _ => return node.mark,
+    };
+    node.mark.part(lead + range.start, lead + range.end)
+}

@@ -1,0 +1,89 @@
+//! Patterns of names, and the nearest of known names to a mistyped one.
+
+/// Most characters of a stage's name.
+pub(crate) const STAGE_MAX: usize = 32;
+/// Most characters of a job's name, without the dot of a template.
+pub(crate) const JOB_MAX: usize = 64;
+
+/// `^[a-z][a-z0-9_-]*$` up to `max` characters.
+fn is_lower_name(name: &str, max: usize) -> bool {
+    name.len() <= max
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+}
+
+pub(crate) fn is_stage(name: &str) -> bool {
+    is_lower_name(name, STAGE_MAX)
+}
+
+/// A job or a template.
+pub(crate) fn is_job(name: &str) -> bool {
+    is_lower_name(name.strip_prefix('.').unwrap_or(name), JOB_MAX)
+}
+
+pub(crate) fn is_template(name: &str) -> bool {
+    name.starts_with('.')
+}
+
+/// `^[A-Z_][A-Z0-9_]*$`.
+pub(crate) fn is_variable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && name.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
+}
+
+/// The nearest of `known` to `name`, if it is near enough to be meant.
+pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let length = name.chars().count();
+    let limit = if length <= 4 { 1 } else { 2 };
+    known
+        .into_iter()
+        .filter(|candidate| *candidate != name)
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit)
+        .map(|candidate| (distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, candidate)| (*distance, *candidate))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edits between two names, a swap of neighbours counting as one; case does not count.
+fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().flat_map(char::to_lowercase).collect();
+    let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let cost = usize::from(a[i - 1] != b[j - 1]);
+            row[j] = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + cost);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(rows[i - 2][j - 2] + 1);
+            }
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_the_documented_ones() {
+        assert!(is_stage("ci") && is_stage(&"a".repeat(32)) && !is_stage(&"a".repeat(33)));
+        assert!(!is_stage("Ci") && !is_stage("1a") && !is_stage(".a") && !is_stage(""));
+        assert!(is_job("a") && is_job(".a-b_1") && is_job(&format!(".{}", "a".repeat(64))));
+        assert!(!is_job("..a") && !is_job(&"a".repeat(65)) && !is_job("a b") && !is_job("."));
+        assert!(is_variable("A_1") && is_variable("_") && !is_variable("a") && !is_variable("1A"));
+    }
+
+    #[test]
+    fn nearest_finds_typos_and_nothing_far() {
+        let known = ["script", "stage", "services", "image"];
+        assert_eq!(nearest("scirpt", known), Some("script"));
+        assert_eq!(nearest("Stage", known), Some("stage"));
+        assert_eq!(nearest("imgae", known), Some("image"));
+        assert_eq!(nearest("tags", known), None);
+        assert_eq!(nearest("x", known), None);
+    }
+}

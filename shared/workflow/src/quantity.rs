@@ -1,0 +1,88 @@
+//! Durations, sizes and processor counts as people write them.
+
+/// `90s`, `1h30m`, `2 days`, in milliseconds.
+///
+/// Units: ms, s/sec/second(s), m/min/minute(s), h/hour(s), d/day(s), w/week(s). A unit is needed.
+pub(crate) fn duration_ms(text: &str) -> Option<u64> {
+    let mut rest = text.trim();
+    let mut total: u64 = 0;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let (number, after) = split_where(rest, |c| !c.is_ascii_digit());
+        let (unit, after) = split_where(after.trim_start(), |c| !c.is_ascii_alphabetic());
+        let amount: u64 = number.parse().ok()?;
+        total = total.checked_add(amount.checked_mul(unit_ms(unit)?)?)?;
+        rest = after.trim_start();
+    }
+    Some(total)
+}
+
+fn unit_ms(unit: &str) -> Option<u64> {
+    const SECOND: u64 = 1000;
+    Some(match unit {
+        "ms" => 1,
+        "s" | "sec" | "secs" | "second" | "seconds" => SECOND,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60 * SECOND,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3600 * SECOND,
+        "d" | "day" | "days" => 86_400 * SECOND,
+        "w" | "week" | "weeks" => 604_800 * SECOND,
+        _ => return None,
+    })
+}
+
+/// `512m`, `2g`, `64k`, `1GiB`, `1048576`, in bytes; every unit is binary, as Docker has it.
+pub(crate) fn size_bytes(text: &str) -> Option<u64> {
+    let (number, unit) = split_where(text.trim(), |c| !c.is_ascii_digit());
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// `2`, `0.5`, `1.25`, in thousandths.
+pub(crate) fn thousandths(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || fraction.is_empty() || fraction.len() > 3 || !digits(fraction) {
+        return None;
+    }
+    let fraction: u64 = format!("{fraction:0<3}").parse().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(fraction)
+}
+
+fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(stop).unwrap_or(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration_ms("90s"), Some(90_000));
+        assert_eq!(duration_ms("1h30m"), Some(5_400_000));
+        assert_eq!(duration_ms("1 week 2 days"), Some(777_600_000));
+        for wrong in ["", "90", "s", "1x", "-1s", "1h 30", "99999999999999w"] {
+            assert_eq!(duration_ms(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_cpus() {
+        assert_eq!(size_bytes("512m"), Some(512 << 20));
+        assert_eq!(size_bytes("1 GiB"), Some(1 << 30));
+        assert_eq!(size_bytes("7"), Some(7));
+        assert_eq!([size_bytes("m"), size_bytes("1x"), size_bytes("-1")], [None; 3]);
+        assert_eq!(thousandths("1.5"), Some(1500));
+        assert_eq!(thousandths("2"), Some(2000));
+        assert_eq!([thousandths(".5"), thousandths("1.2345"), thousandths("a")], [None; 3]);
+    }
+}

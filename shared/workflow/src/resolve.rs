@@ -1,0 +1,216 @@
+//! Layers of a job: `extends`, then `default`, then the root's variables.
+//!
+//! Resolution order: parse → includes → merge → extends → default → validate, so that a value
+//! written in a template beats one in `default`.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use libloom_contract::graph::Layer;
+
+use crate::check::Checker;
+use crate::merge::merge;
+use crate::problem::Problem;
+use crate::source::Mark;
+use crate::tree::{Entry, Kind, Mapping, Node, Stratum, Value};
+
+/// Longest chain of `extends`.
+pub(crate) const MAX_EXTENDS: usize = 10;
+
+/// All jobs and templates of a workflow by name, and what lies below them.
+pub(crate) struct Layers<'r> {
+    jobs: HashMap<&'r str, &'r Entry>,
+    parents: HashMap<&'r str, Vec<(&'r str, Mark)>>,
+    /// Templates with their own parents merged in; `None` while or because it cannot be made.
+    templates: HashMap<&'r str, Option<Rc<Node>>>,
+    below: Option<Node>,
+}
+
+impl<'r> Layers<'r> {
+    /// Notes everything that is wrong with `extends`.
+    pub(crate) fn new(
+        check: &mut Checker<'_>,
+        entries: &[&'r Entry],
+        default: Option<&Node>,
+        variables: Option<&Entry>,
+    ) -> Self {
+        let jobs: HashMap<&str, &Entry> =
+            entries.iter().map(|entry| (&*entry.key, *entry)).collect();
+        let mut parents = HashMap::new();
+        for entry in entries {
+            parents.insert(&*entry.key, parents_of(check, entry, &jobs));
+        }
+        let mut layers =
+            Layers { jobs, parents, templates: HashMap::new(), below: below(default, variables) };
+        layers.check_chains(check, entries);
+        layers
+    }
+
+    /// Names of all jobs and templates that some job extends.
+    pub(crate) fn extended(&self) -> impl Iterator<Item = &'r str> + '_ {
+        self.parents.values().flatten().map(|(name, _)| *name)
+    }
+
+    /// A job with all layers below it; `None` when a template of it cannot be had.
+    pub(crate) fn job(&mut self, entry: &'r Entry) -> Option<Node> {
+        let own = self.with_parents(&entry.key, &Stratum::of(Layer::Job))?;
+        Some(match &self.below {
+            Some(below) => merge(below.clone(), own),
+            None => own,
+        })
+    }
+
+    fn with_parents(&mut self, name: &str, stratum: &Stratum) -> Option<Node> {
+        let entry = *self.jobs.get(name)?;
+        let mut own = without_extends(&entry.value)?;
+        own.stamp(stratum);
+        let mut base: Option<Node> = None;
+        for (parent, _) in self.parents.get(name).cloned().unwrap_or_default() {
+            let parent = (*self.template(parent)?).clone();
+            base = Some(match base {
+                Some(base) => merge(base, parent),
+                None => parent,
+            });
+        }
+        Some(match base {
+            Some(base) => merge(base, own),
+            None => own,
+        })
+    }
+
+    /// Recursion ends: chains are no longer than the limit, or marked as impossible before.
+    fn template(&mut self, name: &'r str) -> Option<Rc<Node>> {
+        if let Some(known) = self.templates.get(name) {
+            return known.clone();
+        }
+        let stratum = Stratum { layer: Layer::Template, template: Some(name.into()) };
+        let made = self.with_parents(name, &stratum).map(Rc::new);
+        self.templates.insert(name, made.clone());
+        made
+    }
+
+    /// Finds circles and chains that are too long, without recursion; marks what stands on one as
+    /// impossible.
+    fn check_chains(&mut self, check: &mut Checker<'_>, entries: &[&'r Entry]) {
+        let mut heights: HashMap<&str, usize> = HashMap::new();
+        for entry in entries {
+            let mut path: Vec<(&'r str, usize)> = vec![(&entry.key, 0)];
+            while let Some((name, next)) = path.last().copied() {
+                let parents = self.parents.get(name).map(Vec::as_slice).unwrap_or_default();
+                match parents.get(next) {
+                    _ if heights.contains_key(name) => {
+                        path.pop();
+                    }
+                    Some((parent, mark)) => {
+                        path.last_mut().expect("the loop runs while there is one").1 += 1;
+                        if let Some(at) = path.iter().position(|(earlier, _)| earlier == parent) {
+                            let names = path[at..].iter().map(|(name, _)| *name);
+                            let chain: Vec<&str> = names.chain([*parent]).collect();
+                            note_cycle(check, &chain, self.extends_mark(parent).unwrap_or(*mark));
+                            self.templates.insert(parent, None);
+                        } else if !heights.contains_key(parent) {
+                            path.push((*parent, 0));
+                        }
+                    }
+                    None => {
+                        let of =
+                            |(parent, _): &(&str, Mark)| heights.get(parent).map_or(0, |h| h + 1);
+                        let height = parents.iter().map(of).max().unwrap_or(0);
+                        heights.insert(name, height);
+                        if height == MAX_EXTENDS + 1 {
+                            self.note_too_deep(check, name);
+                        }
+                        if height > MAX_EXTENDS {
+                            self.templates.insert(name, None);
+                        }
+                        path.pop();
+                    }
+                }
+            }
+        }
+    }
+
+    fn extends_mark(&self, name: &str) -> Option<Mark> {
+        let fields = self.jobs.get(name)?.value.as_mapping()?;
+        fields.get("extends").map(|node| node.mark)
+    }
+
+    fn note_too_deep(&self, check: &mut Checker<'_>, name: &str) {
+        let Some(mark) = self.extends_mark(name) else { return };
+        let message = format!("\"extends\" is more than {MAX_EXTENDS} templates deep");
+        check.note(Problem::error(mark, message).fix("flatten the chain of templates"));
+    }
+}
+
+fn note_cycle(check: &mut Checker<'_>, chain: &[&str], mark: Mark) {
+    let message =
+        format!("resolve extends cycle by removing one extends edge: {}", chain.join(" -> "));
+    check.note(Problem::error(mark, message));
+}
+
+/// The names in `extends`, each with its place; unknown ones become problems.
+fn parents_of<'r>(
+    check: &mut Checker<'_>,
+    entry: &'r Entry,
+    jobs: &HashMap<&'r str, &'r Entry>,
+) -> Vec<(&'r str, Mark)> {
+    let Some(node) = entry.value.as_mapping().and_then(|fields| fields.get("extends")) else {
+        return Vec::new();
+    };
+    let items = match node.kind() {
+        Kind::String => std::slice::from_ref(node),
+        Kind::Sequence => node.as_sequence().unwrap_or_default(),
+        _ => {
+            let fix = "name a template, or list several";
+            check.wrong_type_fix(node, "string or sequence", "extends", Some(fix));
+            return Vec::new();
+        }
+    };
+    let mut parents: Vec<(&str, Mark)> = Vec::new();
+    for item in items {
+        let Some(name) = check.text(item, "extends") else { continue };
+        if let Some((_, first)) = parents.iter().find(|(earlier, _)| *earlier == name) {
+            let problem = Problem::error(item.mark, format!("\"{name}\" is extended twice"));
+            check.note(problem.fix("remove one of the two").related(*first, "first extended here"));
+        } else if jobs.contains_key(name) {
+            parents.push((name, item.mark));
+        } else {
+            let mut known: Vec<&str> = jobs.keys().copied().collect();
+            known.sort_unstable();
+            let near = check.nearest(name, known);
+            let mut problem = Problem::error(item.mark, format!("unknown template \"{name}\""))
+                .fix("define it here or in an included file")
+                .did_you_mean(near);
+            if let Some(near) = near {
+                problem = problem.edit(item.mark, near);
+            }
+            check.note(problem);
+        }
+    }
+    parents
+}
+
+fn without_extends(node: &Node) -> Option<Node> {
+    let mut node = node.clone();
+    let Value::Mapping(mapping) = &mut node.value else { return None };
+    mapping.remove("extends");
+    Some(node)
+}
+
+/// What lies below every job: the root's variables, and `default` over them.
+fn below(default: Option<&Node>, variables: Option<&Entry>) -> Option<Node> {
+    let root = variables.filter(|entry| entry.value.as_mapping().is_some()).map(|entry| {
+        let mut entry = entry.clone();
+        entry.value.stamp(&Stratum::of(Layer::Root));
+        let mark = entry.value.mark;
+        Node::new(Value::Mapping(Mapping { entries: vec![entry] }), mark)
+    });
+    let default = default.filter(|node| node.as_mapping().is_some()).cloned().map(|mut node| {
+        node.stamp(&Stratum::of(Layer::Default));
+        node
+    });
+    match (root, default) {
+        (Some(root), Some(default)) => Some(merge(root, default)),
+        (root, default) => root.or(default),
+    }
+}

@@ -1,0 +1,134 @@
+//! The texts a workflow was read from, and where a byte of them stands.
+
+use libloom_contract::diagnostic::Span;
+use libloom_contract::graph::{self, Position};
+use sha2::{Digest as _, Sha256};
+
+use crate::tree::Node;
+
+/// One of the files, in order of reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FileId(pub(crate) u32);
+
+/// A stretch of one file, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Mark {
+    pub(crate) file: FileId,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl Mark {
+    /// A part of this stretch; both offsets are relative to its start and cut to its end.
+    pub(crate) fn part(self, start: usize, end: usize) -> Mark {
+        let at = |offset: usize| (self.start + as_u32(offset)).min(self.end);
+        Mark { start: at(start), end: at(end), ..self }
+    }
+
+    pub(crate) fn holds(self, other: Mark) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
+    }
+}
+
+/// Files are limited to far less than 4 GiB before an offset is ever made.
+pub(crate) fn as_u32(offset: usize) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX)
+}
+
+/// One file.
+#[derive(Debug)]
+pub struct SourceFile {
+    /// Path relative to the repository root, with `/`.
+    pub path: String,
+    /// What it holds.
+    pub text: String,
+    /// Files from the workflow to this one, itself last; only itself for the workflow.
+    pub(crate) chain: Vec<String>,
+    pub(crate) tree: Option<Node>,
+    line_starts: Vec<usize>,
+}
+
+impl SourceFile {
+    fn new(path: String, text: String, chain: Vec<String>) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let line_starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        SourceFile { path, text, chain, tree: None, line_starts }
+    }
+
+    /// Line and column of a byte, from 1, the column in characters.
+    fn line_and_column(&self, offset: usize) -> (u32, u32) {
+        let line = self.line_starts.partition_point(|start| *start <= offset) - 1;
+        let mut start = self.line_starts[line];
+        if start == 0 && self.text.starts_with('\u{feff}') {
+            start = '\u{feff}'.len_utf8().min(offset);
+        }
+        let before = self.text.get(start..offset).unwrap_or_default();
+        (as_u32(line + 1), as_u32(before.chars().count() + 1))
+    }
+}
+
+/// All files of a workflow, the workflow file first.
+#[derive(Debug, Default)]
+pub struct Sources {
+    files: Vec<SourceFile>,
+}
+
+impl Sources {
+    pub(crate) fn add(&mut self, path: String, text: String, chain: Vec<String>) -> FileId {
+        self.files.push(SourceFile::new(path, text, chain));
+        FileId(as_u32(self.files.len() - 1))
+    }
+
+    pub(crate) fn file(&self, id: FileId) -> &SourceFile {
+        &self.files[id.0 as usize]
+    }
+
+    pub(crate) fn file_mut(&mut self, id: FileId) -> &mut SourceFile {
+        &mut self.files[id.0 as usize]
+    }
+
+    /// The files in order of reading.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// The file at `path`, relative to the repository root.
+    pub fn by_path(&self, path: &str) -> Option<&SourceFile> {
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    pub(crate) fn position(&self, mark: Mark) -> Position {
+        let file = self.file(mark.file);
+        let (line, column) = file.line_and_column(mark.start as usize);
+        Position { file: file.path.clone(), line, column }
+    }
+
+    pub(crate) fn span(&self, mark: Mark) -> Span {
+        let Position { file, line, column } = self.position(mark);
+        Span { file, line, column, start: mark.start as usize, end: mark.end as usize }
+    }
+
+    /// The text of a stretch.
+    pub(crate) fn slice(&self, mark: Mark) -> &str {
+        let text = &self.file(mark.file).text;
+        text.get(mark.start as usize..mark.end as usize).unwrap_or_default()
+    }
+
+    /// What the graph says about its sources.
+    pub(crate) fn digests(&self) -> Vec<graph::Source> {
+        let source = |file: &SourceFile| graph::Source {
+            path: file.path.clone(),
+            sha256: sha256_hex(file.text.as_bytes()),
+        };
+        self.files.iter().map(source).collect()
+    }
+}
+
+/// SHA-256 in lowercase hex.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

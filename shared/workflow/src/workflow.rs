@@ -1,0 +1,207 @@
+//! The root of a workflow: its keys, stages, jobs; from a loaded tree to a graph.
+
+use std::collections::{HashMap, HashSet};
+
+use libloom_contract::graph::Graph;
+
+use crate::assemble;
+use crate::check::Checker;
+use crate::job::{self, Draft, Role};
+use crate::keywords::{rules, variables};
+use crate::names::{is_job, is_stage, is_template};
+use crate::problem::{Problem, code};
+use crate::resolve::Layers;
+use crate::source::Mark;
+use crate::tree::{Entry, Kind, Mapping, Node};
+
+/// Keys of the root that are no jobs.
+const ROOT_KEYS: &[&str] = &["version", "stages", "include", "workflow", "variables", "default"];
+
+/// Most values of all jobs together; a small file can be made to hold any number.
+const MAX_SIZE: usize = 500_000;
+
+/// Checks a root mapping; a graph comes out unless there was an error.
+pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
+    let fields = root.as_mapping()?;
+    let start = Mark { end: root.mark.start, ..root.mark };
+    version(check, fields, start);
+    let stages = stages(check, fields, start);
+    let workflow_rules =
+        fields.get("workflow").map(|node| rules::workflow(check, node)).unwrap_or_default();
+    if let Some(node) = fields.get("variables") {
+        variables::check(check, node, "variables");
+    }
+    let default = fields.entry("default");
+    if let Some(entry) = default {
+        check_default(check, entry, &stages);
+    }
+    let entries = job_entries(check, fields);
+    let mut layers =
+        Layers::new(check, &entries, default.map(|entry| &entry.value), fields.entry("variables"));
+    let drafts = jobs(check, &entries, &mut layers, &stages);
+    let templates = entries.iter().map(|entry| &*entry.key).collect::<HashSet<_>>();
+    assemble::check_needs(check, &drafts, &templates, &stages);
+    warn_unused(check, &entries, &layers);
+    if !entries.iter().any(|entry| !is_template(&entry.key)) {
+        let problem = Problem::error(start, "the workflow has no job");
+        check.note(problem.fix("add a job with stage and script; names with a dot are templates"));
+    }
+    if check.has_errors() {
+        return None;
+    }
+    Some(assemble::graph(check.sources, drafts, stages, workflow_rules))
+}
+
+fn version(check: &mut Checker<'_>, fields: &Mapping, start: Mark) {
+    let Some(node) = fields.get("version") else {
+        let problem = Problem::error(start, "missing required key \"version\"");
+        check.note(problem.fix("add version: v1 at the top").edit(start, "version: v1\n"));
+        return;
+    };
+    if node.as_string() != Some("v1") && node.kind() != Kind::Refused {
+        let got = node.as_text().unwrap_or(node.kind().word());
+        let problem = Problem::error(node.mark, format!("unknown version \"{got}\""));
+        check.note(problem.fix("write version: v1").edit(node.mark, "v1"));
+    }
+}
+
+fn stages(check: &mut Checker<'_>, fields: &Mapping, start: Mark) -> Vec<String> {
+    let Some(node) = fields.get("stages") else {
+        let problem = Problem::error(start, "missing required key \"stages\"");
+        check.note(problem.fix("add stages: [ci], in the order they are to run"));
+        return Vec::new();
+    };
+    let Some(items) = check.sequence(node, "stages") else { return Vec::new() };
+    if items.is_empty() {
+        check.note(Problem::error(node.mark, "\"stages\" is empty").fix("list at least one stage"));
+    }
+    let mut stages: Vec<String> = Vec::new();
+    let mut seen: HashMap<&str, Mark> = HashMap::new();
+    for item in items {
+        let Some(name) = check.text(item, "stages[]") else { continue };
+        if !is_stage(name) {
+            let message = format!("stage name \"{name}\" must match ^[a-z][a-z0-9_-]{{0,31}}$");
+            check.note(Problem::error(item.mark, message).fix("rename it in lower case"));
+        }
+        if let Some(first) = seen.insert(name, item.mark) {
+            let problem = Problem::error(item.mark, format!("duplicate stage \"{name}\""));
+            check.note(problem.fix("remove one of the two").related(first, "first listed here"));
+            continue;
+        }
+        stages.push(name.to_owned());
+    }
+    stages
+}
+
+fn check_default(check: &mut Checker<'_>, entry: &Entry, stages: &[String]) {
+    let Some(fields) = check.mapping(&entry.value, "default") else { return };
+    for (key, message, fix) in [
+        (
+            "secrets",
+            "\"default.secrets\" is not allowed",
+            "declare secrets in the jobs that need them",
+        ),
+        ("extends", "\"default.extends\" is not allowed", "extend templates in jobs"),
+    ] {
+        if let Some(entry) = fields.entry(key) {
+            check.note(Problem::error(entry.key_mark, message).fix(fix));
+        }
+    }
+    job::check_keys(check, fields, "in default");
+    job::draft(check, "default", entry.key_mark, fields, Role::Part, stages);
+}
+
+/// Entries of the root that are jobs or templates; the others become problems.
+fn job_entries<'r>(check: &mut Checker<'_>, fields: &'r Mapping) -> Vec<&'r Entry> {
+    let mut entries = Vec::new();
+    for entry in fields.iter().filter(|entry| !ROOT_KEYS.contains(&&*entry.key)) {
+        let meant = check
+            .nearest(&entry.key, ROOT_KEYS.iter().copied())
+            .filter(|near| fields.get(near).is_none());
+        let is_body = entry.value.as_mapping().is_some_and(looks_like_job);
+        if let (Some(near), false) = (meant, is_body) {
+            let problem =
+                Problem::error(entry.key_mark, format!("unknown root key \"{}\"", entry.key));
+            check.note(problem.did_you_mean(Some(near)).edit(entry.key_mark, near));
+        } else if !is_job(&entry.key) {
+            note_bad_name(check, entry, is_body);
+        } else if entry.value.kind() == Kind::Mapping {
+            entries.push(entry);
+        } else if entry.value.kind() != Kind::Refused {
+            let message = format!(
+                "expected mapping for job \"{}\", got {}",
+                entry.key,
+                entry.value.kind().word()
+            );
+            let fix = format!("write a job, or one of the root keys {}", ROOT_KEYS.join(", "));
+            check.note(Problem::error(entry.value.mark, message).fix(fix));
+        }
+    }
+    entries
+}
+
+fn looks_like_job(fields: &Mapping) -> bool {
+    fields.iter().any(|entry| job::KEYS.contains(&&*entry.key))
+}
+
+fn note_bad_name(check: &mut Checker<'_>, entry: &Entry, is_body: bool) {
+    let pattern = "^\\.?[a-z][a-z0-9_-]{0,63}$";
+    let problem = if is_body {
+        Problem::error(entry.key_mark, format!("job name \"{}\" must match {pattern}", entry.key))
+            .fix("rename it in lower case, up to 64 characters")
+    } else {
+        Problem::error(entry.key_mark, format!("unknown root key \"{}\"", entry.key))
+            .fix(format!("remove it; root keys are {} and job names", ROOT_KEYS.join(", ")))
+    };
+    check.note(problem);
+}
+
+/// Checks every job and template; the drafts of those that run.
+fn jobs<'r>(
+    check: &mut Checker<'_>,
+    entries: &[&'r Entry],
+    layers: &mut Layers<'r>,
+    stages: &[String],
+) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    let mut size = 0;
+    for entry in entries {
+        let kind = if is_template(&entry.key) { "template" } else { "job" };
+        if let Some(own) = entry.value.as_mapping() {
+            job::check_keys(check, own, &format!("in {kind} \"{}\"", entry.key));
+        }
+        if is_template(&entry.key) {
+            if let Some(own) = entry.value.as_mapping() {
+                job::draft(check, &entry.key, entry.key_mark, own, Role::Part, stages);
+            }
+            continue;
+        }
+        let Some(merged) = layers.job(entry) else { continue };
+        let Some(fields) = merged.as_mapping() else { continue };
+        let draft = job::draft(check, &entry.key, entry.key_mark, fields, Role::Job, stages);
+        size += merged.size() * draft.copies.copies.len().max(1);
+        if size > MAX_SIZE {
+            let message = format!(
+                "with templates and matrices resolved, the workflow holds more than {MAX_SIZE} values"
+            );
+            let problem = Problem::error(entry.key_mark, message).code(code::LIMIT);
+            check.note(problem.fix("split it into several workflows"));
+            break;
+        }
+        drafts.push(draft);
+    }
+    drafts
+}
+
+fn warn_unused(check: &mut Checker<'_>, entries: &[&Entry], layers: &Layers<'_>) {
+    let used: HashSet<&str> = layers.extended().collect();
+    for entry in entries {
+        // A file of templates is shared: what one workflow leaves unused, another extends.
+        let own_file = entry.key_mark.file.0 == 0;
+        if own_file && is_template(&entry.key) && !used.contains(&*entry.key) {
+            let message = format!("template \"{}\" is not extended by any job", entry.key);
+            let problem = Problem::warning(code::UNUSED_TEMPLATE, entry.key_mark, message);
+            check.note(problem.fix("extend it, or remove it"));
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! YAML text to a spanned tree, strictly: anchors, aliases, tags, merge keys, directives, a second
+//! document and repeated keys are problems, each with its place.
+//!
+//! The parser's events are folded with an explicit stack (no recursion, so no input can overflow
+//! it). Its spans have quirks that are mended here: a missing value has an empty span elsewhere,
+//! a list under an unindented key starts behind its first dash, block scalars end too late.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StructureStyle};
+
+use crate::problem::{Problem, code};
+use crate::source::{FileId, Mark, as_u32};
+use crate::syntax_error;
+use crate::tree::{Entry, Mapping, Node, Scalar, Style, Value};
+
+/// Largest file, in bytes.
+pub const MAX_BYTES: usize = 4 << 20;
+/// Deepest nesting of collections.
+pub const MAX_NESTING: usize = 64;
+
+/// Checks that bytes are text that can be parsed at all.
+///
+/// The error is the readable part of the text and what is wrong with the rest.
+pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, (String, NotText)> {
+    if bytes.len() > MAX_BYTES {
+        let message = format!("the file is larger than {} MiB", MAX_BYTES >> 20);
+        return Err((String::new(), NotText { at: 0, message, fix: "split it into includes" }));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let valid = String::from_utf8_lossy(&error.as_bytes()[..at]).into_owned();
+        let message = format!("byte {at} is not UTF-8");
+        (valid, NotText { at, message, fix: "save the file as UTF-8" })
+    })?;
+    let unwanted = |(at, c): (usize, char)| match c {
+        '\0' => Some((at, "a NUL character")),
+        '\u{feff}' if at > 0 => Some((at, "a byte order mark inside the file")),
+        _ => None,
+    };
+    match text.char_indices().find_map(unwanted) {
+        None => Ok(text),
+        Some((at, what)) => {
+            let message = format!("{what} is not allowed");
+            Err((text, NotText { at, message, fix: "remove it" }))
+        }
+    }
+}
+
+/// What makes a file no text.
+pub(crate) struct NotText {
+    pub(crate) at: usize,
+    pub(crate) message: String,
+    pub(crate) fix: &'static str,
+}
+
+/// Parses a file. Without a tree there is a problem, or the file holds no document.
+pub(crate) fn parse(file: FileId, text: &str) -> (Option<Node>, Vec<Problem>) {
+    let mut options = granit_parser::options! {
+        disallow_directives: true,
+        emit_unresolved_aliases: true,
+        emit_anchor_events: true,
+        block_nesting_limit: MAX_NESTING,
+        flow_nesting_limit: MAX_NESTING,
+    };
+    options.set_emit_comments(false);
+    let mut builder = Builder::new(file, text);
+    for event in Parser::new_from_str_with_options(text, options) {
+        match event {
+            Ok((event, span)) => builder.event(event, span),
+            Err(error) => return builder.stop(&error),
+        }
+        if builder.documents > 1 {
+            break;
+        }
+    }
+    (builder.root, builder.problems)
+}
+
+enum Frame {
+    Sequence {
+        start: usize,
+        block: bool,
+        items: Vec<Node>,
+    },
+    Mapping {
+        start: usize,
+        block: bool,
+        entries: Vec<Entry>,
+        pending: Option<Key>,
+        seen: HashMap<Box<str>, Mark>,
+    },
+}
+
+/// A key that waits for its value; refused ones have no text.
+struct Key {
+    text: Option<Box<str>>,
+    mark: Mark,
+}
+
+struct Builder<'t> {
+    file: FileId,
+    text: &'t str,
+    frames: Vec<Frame>,
+    root: Option<Node>,
+    documents: usize,
+    problems: Vec<Problem>,
+}
+
+impl<'t> Builder<'t> {
+    fn new(file: FileId, text: &'t str) -> Self {
+        Builder { file, text, frames: Vec::new(), root: None, documents: 0, problems: Vec::new() }
+    }
+
+    fn mark(&self, start: usize, end: usize) -> Mark {
+        Mark { file: self.file, start: as_u32(start), end: as_u32(end) }
+    }
+
+    fn range(&self, span: &Span) -> (usize, usize) {
+        let range = span.byte_range().unwrap_or_default();
+        (range.start.min(self.text.len()), range.end.min(self.text.len()))
+    }
+
+    fn mark_of(&self, span: &Span) -> Mark {
+        let (start, end) = self.range(span);
+        self.mark(start, end)
+    }
+
+    fn refuse(&mut self, mark: Mark, message: impl Into<String>, fix: impl Into<String>) {
+        self.problems.push(Problem::error(mark, message).code(code::YAML_UNSUPPORTED).fix(fix));
+    }
+
+    fn stop(mut self, error: &ScanError) -> (Option<Node>, Vec<Problem>) {
+        self.problems.push(syntax_error::describe(self.file, self.text, error));
+        (None, self.problems)
+    }
+
+    fn event(&mut self, event: Event<'_>, span: Span) {
+        match event {
+            Event::DocumentStart(..) => self.document(&span),
+            Event::Scalar(text, style, _, tag) => {
+                let node = self.scalar(&text, style, &span);
+                match tag {
+                    Some(_) => self.tagged(&span, node),
+                    None => self.place(node),
+                }
+            }
+            Event::SequenceStart(style, _, tag) => {
+                self.refuse_tag(tag.is_some(), &span);
+                let start = self.sequence_start(style, &span);
+                let block = style == StructureStyle::Block;
+                self.frames.push(Frame::Sequence { start, block, items: Vec::new() });
+            }
+            Event::MappingStart(style, _, tag) => {
+                self.refuse_tag(tag.is_some(), &span);
+                let (start, block) = (self.range(&span).0, style == StructureStyle::Block);
+                let (entries, seen) = (Vec::new(), HashMap::new());
+                self.frames.push(Frame::Mapping { start, block, entries, pending: None, seen });
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(&span),
+            Event::Anchor(_, name) => {
+                let mark = self.mark_of(&span);
+                self.refuse(
+                    mark,
+                    format!("YAML anchors are not allowed (\"&{name}\")"),
+                    "use a template job and `extends`",
+                );
+            }
+            Event::Alias(_) => {
+                let mark = self.mark_of(&span);
+                self.refuse(
+                    mark,
+                    "YAML aliases are not allowed",
+                    "use a template job and `extends`",
+                );
+                self.place(Node::new(Value::Refused, mark));
+            }
+            Event::UnresolvedAlias(name) => self.unresolved_alias(&name, &span),
+            _ => {}
+        }
+    }
+
+    fn document(&mut self, span: &Span) {
+        self.documents += 1;
+        if self.documents > 1 {
+            let mark = self.mark_of(span);
+            self.refuse(mark, "a second YAML document is not allowed", "keep one document a file");
+        }
+    }
+
+    fn unresolved_alias(&mut self, name: &str, span: &Span) {
+        let mark = self.mark_of(span);
+        let problem = Problem::error(
+            mark,
+            format!("\"*{name}\" is read as a YAML alias, which is not allowed"),
+        )
+        .code(code::YAML_UNSUPPORTED)
+        .fix(format!("quote it: \"*{name}\""))
+        .edit(mark, format!("\"*{name}\""));
+        self.problems.push(problem);
+        self.place(Node::new(Value::Refused, mark));
+    }
+
+    fn refuse_tag(&mut self, tagged: bool, span: &Span) {
+        if tagged {
+            let mark = span.tag_span().map_or(self.mark_of(span), |tag| self.mark_of(&tag));
+            self.refuse(mark, "YAML tags are not allowed", "remove the tag");
+        }
+    }
+
+    /// A tagged scalar: `!cond` is mostly a value that needed quotes.
+    fn tagged(&mut self, span: &Span, node: Node) {
+        let tag = span.tag_span().map_or(node.mark, |tag| self.mark_of(&tag));
+        let end = if node.mark.end > tag.end && !matches!(node.value, Value::Empty) {
+            node.mark.end
+        } else {
+            tag.end
+        };
+        let written = &self.text[tag.start as usize..(end as usize).max(tag.start as usize)];
+        let mut problem = Problem::error(
+            tag,
+            "a value that starts with \"!\" is read as a YAML tag, which is not allowed",
+        )
+        .code(code::YAML_UNSUPPORTED);
+        let one_line = !written.contains(['\n', '\'', '"']) && !written.starts_with("!!");
+        problem = if one_line {
+            let whole = Mark { end, ..tag };
+            problem.fix(format!("quote it: '{written}'")).edit(whole, format!("'{written}'"))
+        } else {
+            problem.fix("remove the tag, or quote the value")
+        };
+        self.problems.push(problem);
+        self.place(Node { value: Value::Refused, ..node });
+    }
+
+    fn scalar(&self, text: &str, style: ScalarStyle, span: &Span) -> Node {
+        let (start, end) = self.range(span);
+        if style == ScalarStyle::Plain && start == end {
+            return Node::new(Value::Empty, self.empty_mark(start));
+        }
+        let (style, end) = match style {
+            ScalarStyle::Plain => (Style::Plain, end),
+            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => (Style::Quoted, end),
+            ScalarStyle::Literal | ScalarStyle::Folded => {
+                (Style::Block, start + self.text[start..end].trim_end().len())
+            }
+        };
+        let value = Value::Scalar(Scalar { text: text.into(), style });
+        Node::new(value, if end > start { self.mark(start, end) } else { self.empty_mark(start) })
+    }
+
+    /// Where a missing value is shown: its key, or the dash before it.
+    fn empty_mark(&self, at: usize) -> Mark {
+        if let Some(Frame::Mapping { pending: Some(key), .. }) = self.frames.last() {
+            return key.mark;
+        }
+        let before = self.text[..at].trim_end();
+        match before.ends_with('-') && !self.frames.is_empty() {
+            true => self.mark(before.len() - 1, before.len()),
+            false => self.mark(at, at),
+        }
+    }
+
+    /// Steps back to the dash of a list whose key is not indented less than it.
+    fn sequence_start(&self, style: StructureStyle, span: &Span) -> usize {
+        let start = self.range(span).0;
+        let before = self.text[..start].trim_end_matches([' ', '\t']);
+        let at_dash = self.text[start..].starts_with("- ");
+        if style == StructureStyle::Block && !at_dash && before.ends_with('-') {
+            return before.len() - 1;
+        }
+        start
+    }
+
+    fn close(&mut self, span: &Span) {
+        let end = self.range(span).1;
+        let Some(frame) = self.frames.pop() else { return };
+        let node = match frame {
+            Frame::Sequence { start, block, items } => {
+                let end = self.end_of(start, block, end, items.last());
+                Node::new(Value::Sequence(items), self.mark(start, end))
+            }
+            Frame::Mapping { start, block, entries, .. } => {
+                let end = self.end_of(start, block, end, entries.last().map(|entry| &entry.value));
+                Node::new(Value::Mapping(Mapping { entries }), self.mark(start, end))
+            }
+        };
+        self.place(node);
+    }
+
+    /// A flow collection ends at its bracket, a block collection with its last child.
+    fn end_of(&self, start: usize, block: bool, end: usize, last: Option<&Node>) -> usize {
+        match last {
+            Some(child) if block => (child.mark.end as usize).max(start),
+            _ => end.max(start),
+        }
+    }
+
+    /// Puts a finished node where it belongs: the root, a list, or a mapping's key or value.
+    fn place(&mut self, node: Node) {
+        match self.frames.last_mut() {
+            None if self.root.is_none() => self.root = Some(node),
+            None => {}
+            Some(Frame::Sequence { items, .. }) => items.push(node),
+            Some(Frame::Mapping { pending, .. }) if pending.is_none() => {
+                let key = self.key(&node);
+                if let Some(Frame::Mapping { pending, .. }) = self.frames.last_mut() {
+                    *pending = Some(key);
+                }
+            }
+            Some(Frame::Mapping { entries, pending, .. }) => {
+                let key = pending.take().expect("the arm above handles a missing key");
+                if let Some(text) = key.text {
+                    entries.push(Entry { key: text, key_mark: key.mark, value: node });
+                }
+            }
+        }
+    }
+
+    /// Checks a key; a refused one is dropped with its value.
+    fn key(&mut self, node: &Node) -> Key {
+        let mark = node.mark;
+        let refused = Key { text: None, mark };
+        let text = match &node.value {
+            Value::Scalar(scalar) if &*scalar.text == "<<" && scalar.style == Style::Plain => {
+                self.refuse(mark, "YAML merge keys are not allowed", "use `extends`");
+                return refused;
+            }
+            Value::Scalar(scalar) => scalar.text.clone(),
+            Value::Refused => return refused,
+            Value::Empty => {
+                self.refuse(mark, "a key is missing before \":\"", "write a key");
+                return refused;
+            }
+            Value::Sequence(_) | Value::Mapping(_) => {
+                self.collection_as_key(mark);
+                return refused;
+            }
+        };
+        match self.duplicate(&text, mark) {
+            true => refused,
+            false => Key { text: Some(text), mark },
+        }
+    }
+
+    fn collection_as_key(&mut self, mark: Mark) {
+        let written = &self.text[mark.start as usize..mark.end as usize];
+        if written.starts_with('{') {
+            let start = self.text[..mark.start as usize].rfind('{').unwrap_or(mark.start as usize);
+            let place = Mark { start: as_u32(start), ..mark };
+            self.refuse(
+                place,
+                "\"{{ … }}\" is read as a YAML mapping",
+                "quote the value; Loom has no template syntax but `$NAME`",
+            );
+        } else {
+            self.refuse(mark, "a key must be a string", "quote it");
+        }
+    }
+
+    fn duplicate(&mut self, text: &str, mark: Mark) -> bool {
+        let Some(Frame::Mapping { seen, .. }) = self.frames.last_mut() else { return false };
+        let Some(first) = seen.get(text).copied() else {
+            seen.insert(text.into(), mark);
+            return false;
+        };
+        let problem = Problem::error(mark, format!("duplicate key \"{text}\""))
+            .code(code::DUPLICATE_KEY)
+            .fix("remove one of the two")
+            .about(first)
+            .related(first, "first defined here");
+        self.problems.push(problem);
+        true
+    }
+}
+
+/// A value as it can be written in a double-quoted scalar.
+pub(crate) fn quoted(text: &str) -> Cow<'static, str> {
+    Cow::Owned(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
