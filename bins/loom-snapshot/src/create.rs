@@ -1,20 +1,24 @@
 //! `loom snapshot create`: makes one snapshot and records it.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use libloom_contract::layout::{Layout, SNAPSHOT_RECORD_IN_GIT};
+use libloom_contract::layout::{Layout, RUNTIME, RUNTIME_GITIGNORE, SNAPSHOT_RECORD_IN_GIT};
 use libloom_contract::message::Message;
 use libloom_contract::snapshot::{Counts, Facts, Method, Methods, Snapshot};
 use libloom_contract::{Document, Timestamp, exit, store, version};
 use libloom_entry::{Context, Failure, OrFail};
+use rustix::fs::{Mode, OFlags, openat, symlinkat};
 
 use crate::destination::{Destination, choose_parent};
 use crate::errors::cannot_write;
+use crate::folders::make;
 use crate::git::Git;
+use crate::listing::open_root;
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::transfer::Transfer;
@@ -85,7 +89,7 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
     })?;
     made.notes.splice(0..0, place_note);
     if let Some(run_id) = &args.run_id {
-        link_run(&repository.root, destination.folder(), run_id)?;
+        made.notes.extend(link_run(&repository.root, destination.folder(), run_id)?);
     }
     let mut record = record(args, &repository, destination.place(), id, made, &transfer);
     record.duration_ms = milliseconds(start);
@@ -203,19 +207,46 @@ fn allow_many_open_files() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-/// Links the run's logs and receipt, which lie in the repository, into the workspace.
-fn link_run(root: &Path, workspace: &Path, run_id: &str) -> Result<(), Failure> {
-    let (there, here) = (Layout::of_repository(root), Layout::of_repository(workspace));
-    let link = |target: PathBuf, link: PathBuf| {
-        std::fs::create_dir_all(link.parent().unwrap_or(workspace))?;
-        std::os::unix::fs::symlink(target, link)
+/// Links the run's logs and receipt, which lie in the repository, into the workspace; a
+/// read-only repository holds neither, and the note says so.
+fn link_run(root: &Path, workspace: &Path, run_id: &str) -> Result<Option<String>, Failure> {
+    let there = Layout::of_repository(root);
+    if let Err(error) = there.create() {
+        let runtime = there.runtime().display();
+        let note = format!("`{runtime}` cannot be written to ({error}): logs are in the snapshot");
+        return make_runtime(workspace, &[]).map(|()| Some(note));
+    }
+    let links = [
+        ("logs", run_id.to_owned(), there.run(run_id).folder().to_owned()),
+        ("receipts", format!("{run_id}.json"), there.run_receipt(run_id)),
+    ];
+    make_runtime(workspace, &links).map(|()| None)
+}
+
+/// Makes the workspace's own runtime directory with links in its folders.
+///
+/// Folder by folder and never through a symlink: `.loom` is what the repository made of it.
+fn make_runtime(workspace: &Path, links: &[(&str, String, PathBuf)]) -> Result<(), Failure> {
+    let make_all = || -> Result<(), rustix::io::Errno> {
+        let private = Mode::from_raw_mode(0o755);
+        let mut folder = open_root(workspace)?;
+        for name in Path::new(RUNTIME).iter() {
+            folder = make(folder.as_fd(), name, private)?;
+        }
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let hide = openat(&folder, ".gitignore", flags, Mode::from_raw_mode(0o644))?;
+        rustix::io::write(&hide, RUNTIME_GITIGNORE.as_bytes())?;
+        for (parent, name, target) in links {
+            let parent = make(folder.as_fd(), parent.as_ref(), private)?;
+            symlinkat(target, &parent, name)?;
+        }
+        Ok(())
     };
-    here.create()
-        .and_then(|()| {
-            link(there.run(run_id).folder().to_owned(), here.run(run_id).folder().to_owned())
-        })
-        .and_then(|()| link(there.run_receipt(run_id), here.run_receipt(run_id)))
-        .map_err(|error| cannot_write("cannot link the run's logs into the workspace", error))
+    make_all().map_err(|error| {
+        cannot_write(format_args!("cannot make `{RUNTIME}` in the workspace"), error)
+            .hint("`.loom` and `.loom/.runtime` must be folders, not files or symlinks")
+    })
 }
 
 fn record(

@@ -18,10 +18,13 @@ mod facts;
 mod folders;
 mod git;
 mod index;
+mod list;
 mod listing;
 mod objects;
 mod pool;
 mod progress;
+mod prune;
+mod records;
 mod remove;
 mod repository;
 mod source_index;
@@ -44,6 +47,10 @@ pub struct Arguments {
 enum Command {
     Create(create::CreateArgs),
     Facts(facts::FactsArgs),
+    List(list::ListArgs),
+    Show(list::ShowArgs),
+    Prune(prune::PruneArgs),
+    Rm(prune::RmArgs),
 }
 
 /// Runs the command.
@@ -54,5 +61,9 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
     match &arguments.command {
         Command::Create(args) => create::run(args, context),
         Command::Facts(args) => facts::run(args, context),
+        Command::List(args) => list::list(args, context),
+        Command::Show(args) => list::show(args, context),
+        Command::Prune(args) => prune::prune(args, context),
+        Command::Rm(args) => prune::rm(args, context),
     }
 }

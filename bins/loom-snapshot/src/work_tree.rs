@@ -4,7 +4,6 @@
 //! it changed; then what git lists as untracked; meanwhile `.git` is built. The index comes last,
 //! because it holds the stat data of the copies.
 
-use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::thread;
@@ -21,6 +20,7 @@ use crate::config;
 use crate::copy::Copied;
 use crate::dot_git;
 use crate::errors::cannot_write;
+use crate::folders::Folders;
 use crate::git::{Running, path_of, pieces};
 use crate::index::{Index, is_safe};
 use crate::listing::{open_root, tree};
@@ -269,7 +269,7 @@ impl Job<'_> {
         for at in tracked.folders {
             let entry = &index.entries[at];
             let path = index.path(entry);
-            if !self.copy_submodule(path, entry.is_gitlink(), &mut counts, &mut notes)? {
+            if !self.copy_submodule(&pool, path, entry.is_gitlink(), &mut counts, &mut notes)? {
                 counts.deleted += 1;
             }
         }
@@ -330,6 +330,7 @@ impl Job<'_> {
     /// the entry is no submodule, that is, git calls the path deleted.
     fn copy_submodule(
         &self,
+        pool: &Pool<'_>,
         path: &[u8],
         is_gitlink: bool,
         counts: &mut Counts,
@@ -340,8 +341,9 @@ impl Job<'_> {
         if !has_repository && !is_gitlink {
             return Ok(false);
         }
-        fs::create_dir_all(&to)
-            .map_err(|error| cannot_write(format_args!("cannot make `{}`", to.display()), error))?;
+        let mut folders = Folders::new(pool.source, pool.copy);
+        let made = folders.go_to(&[path, b"/."].concat()).and_then(|_| folders.copy().map(drop));
+        made.map_err(|error| cannot_write(format_args!("cannot make `{}`", to.display()), error))?;
         if !has_repository {
             return Ok(true);
         }
