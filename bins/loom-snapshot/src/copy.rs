@@ -22,6 +22,7 @@ const ATTEMPTS: usize = 4;
 
 /// What became of one path.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly always the large one; never kept")]
 pub(crate) enum Copied {
     /// It is not in the work tree.
     Missing,

@@ -5,6 +5,7 @@
 //! monitor, signature check, lazy fetch), so that asking never changes the source.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -55,12 +56,27 @@ impl Git {
 
     /// Starts `git ARGS…`.
     pub(crate) fn start<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Running, Failure> {
+        self.spawn(args, Stdio::null())
+    }
+
+    /// Runs `git ARGS…` with `input` on stdin and returns its stdout, whatever its exit code.
+    pub(crate) fn ask<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Failure> {
+        let mut running = self.spawn(args, Stdio::piped())?;
+        let mut stdin = running.child.stdin.take().expect("stdin is a pipe");
+        std::thread::scope(|scope| {
+            // If git ends early, its exit code and stderr say more than the broken pipe.
+            scope.spawn(move || stdin.write_all(input));
+            running.output()
+        })
+    }
+
+    fn spawn<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio) -> Result<Running, Failure> {
         let mut command = Command::new("git");
         command.current_dir(&self.folder).env_clear().envs(self.variables.iter().cloned());
         for setting in NEUTRAL {
             command.args(["-c", setting]);
         }
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let what = args.first().map(|a| a.as_ref().to_string_lossy().into_owned());
         let what = format!("git {}", what.unwrap_or_default());
         let child = command.spawn().or_could_not(format_args!("cannot start `{what}`")).map_err(

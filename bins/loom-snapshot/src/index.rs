@@ -138,7 +138,10 @@ impl Index {
             index.entries.push(entry);
         }
         index.read_extensions(reader)?;
-        index.check_paths()?;
+        // In a split index the paths are elsewhere; it is read again once it is united.
+        if !index.is_split {
+            index.check_paths()?;
+        }
         Ok(index)
     }
 
@@ -225,7 +228,7 @@ impl Index {
             reader.take(size)?;
             match signature {
                 b"TREE" | b"REUC" | b"sdir" => {
-                    self.extensions.extend_from_slice(&whole[..8 + size])
+                    self.extensions.extend_from_slice(&whole[..8 + size]);
                 }
                 b"link" => self.is_split = true,
                 [b'A'..=b'Z', ..] => {}

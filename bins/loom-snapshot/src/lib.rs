@@ -28,6 +28,7 @@ mod records;
 mod remove;
 mod repository;
 mod source_index;
+mod special;
 mod stat;
 mod transfer;
 mod work_tree;
@@ -58,12 +59,13 @@ enum Command {
 /// # Errors
 /// Whatever keeps it from being done, in words.
 pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
-    match &arguments.command {
-        Command::Create(args) => create::run(args, context),
-        Command::Facts(args) => facts::run(args, context),
-        Command::List(args) => list::list(args, context),
-        Command::Show(args) => list::show(args, context),
-        Command::Prune(args) => prune::prune(args, context),
-        Command::Rm(args) => prune::rm(args, context),
+    let Arguments { command } = arguments;
+    match command {
+        Command::Create(args) => create::run(&args, context),
+        Command::Facts(args) => facts::run(&args, context),
+        Command::List(args) => list::list(&args, context),
+        Command::Show(args) => list::show(&args, context),
+        Command::Prune(args) => prune::prune(&args, context),
+        Command::Rm(args) => prune::rm(&args, context),
     }
 }

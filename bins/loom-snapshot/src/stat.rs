@@ -73,6 +73,7 @@ pub(crate) fn kind(stat: &Stat) -> FileType {
 }
 
 /// Permission bits that the copy gets: neither set-user-id nor sticky.
+#[expect(clippy::useless_conversion, reason = "the field's type differs between systems")]
 pub(crate) fn permissions(stat: &Stat) -> u32 {
     u32::from(stat.st_mode) & 0o777
 }

@@ -29,6 +29,7 @@ use crate::pool::{Pool, Tally, size};
 use crate::progress::Progress;
 use crate::repository::{Answers, Asked, Repository, is_below};
 use crate::source_index::{self, SourceIndex};
+use crate::special;
 use crate::stat::{StatData, kind};
 use crate::transfer::Transfer;
 
@@ -77,6 +78,13 @@ struct Questions {
     config: Running,
     untracked: Option<Running>,
     ignored: Option<Running>,
+}
+
+/// What became of the files of one repository.
+struct Files {
+    counts: Counts,
+    clean: Vec<(usize, StatData)>,
+    notes: Vec<String>,
 }
 
 /// Sums over paths, of the index or of a listing.
@@ -134,10 +142,10 @@ struct Tracked<'a> {
 impl Tally for Tracked<'_> {
     fn add(&mut self, at: usize, copied: Copied) -> Result<(), Failure> {
         let entry = &self.source.index.entries[at];
-        if let Copied::File { source, copy } = &copied {
-            if entry.stat.proves_clean(&StatData::of_file(source), self.source.second) {
-                self.sums.clean.push((at, StatData::of_file(copy)));
-            }
+        if let Copied::File { source, copy } = &copied
+            && entry.stat.proves_clean(&StatData::of_file(source), self.source.second)
+        {
+            self.sums.clean.push((at, StatData::of_file(copy)));
         }
         if matches!(copied, Copied::Missing) && entry.is_skipped() {
             return Ok(());
@@ -168,20 +176,20 @@ impl Job<'_> {
             (git.join().expect("no thread panics"), work)
         });
         // The work tree's failure names a path of the user's; `.git` may only have been told to stop.
-        let (mut counts, clean, notes) = work?;
+        let mut files = work?;
         let (objects, answers, git_ms) = parts?;
         clock.phases.push(Phase { name: "git".into(), ms: git_ms });
         if source.exists {
-            write_index(&source.index, clean, &dot_git)?;
+            write_index(&source.index, files.clean, &dot_git)?;
         }
         clock.lap("index");
-        counts.git_bytes += objects.bytes;
+        files.counts.git_bytes += objects.bytes;
         Ok(Made {
             facts: answers.facts,
-            counts,
+            counts: files.counts,
             objects: objects.method,
             phases: clock.phases,
-            notes,
+            notes: files.notes,
         })
     }
 
@@ -218,18 +226,16 @@ impl Job<'_> {
         on_facts: &(dyn Fn(&Facts) + Sync),
     ) -> Result<(Objects, Answers, u64), Failure> {
         let start = Instant::now();
-        // Loose objects and packs may be many: copy them while git is still answering.
-        let progress = self.request.progress.uncounted();
-        let objects =
-            copy_objects(&self.repository.objects(), &dot_git.join("objects"), &progress)?;
-        dot_git::copy_state(self.repository, dot_git, &progress)?;
-        dot_git::write(
-            &dot_git.join("config"),
-            &config::build(&config.finish()?, self.request.env),
-        )?;
+        // Refs before objects: what they name now is among the objects copied afterwards.
         let answers = asked.answer(self.repository)?;
         on_facts(&answers.facts);
         dot_git::write_refs(dot_git, &answers)?;
+        let progress = self.request.progress.uncounted();
+        dot_git::copy_state(self.repository, dot_git, &progress)?;
+        let config = config::build(&config.finish()?, self.request.env);
+        dot_git::write(&dot_git.join("config"), &config)?;
+        let (from, to) = (self.repository.objects(), dot_git.join("objects"));
+        let objects = copy_objects(&from, &to, &progress)?;
         Ok((objects, answers, milliseconds(start)))
     }
 
@@ -238,7 +244,7 @@ impl Job<'_> {
         source: &SourceIndex,
         clock: &mut Clock,
         listed: impl FnOnce() -> Result<Vec<Vec<u8>>, Failure>,
-    ) -> Result<(Counts, Vec<(usize, StatData)>, Vec<String>), Failure> {
+    ) -> Result<Files, Failure> {
         let root = self.repository.root.as_path();
         let from =
             open_root(root).or_could_not(format_args!("cannot open `{}`", root.display()))?;
@@ -253,55 +259,57 @@ impl Job<'_> {
             (!is_again && !index.entries[at].is_sparse_folder()).then_some(path)
         };
         let tally = || Tracked { source, sums: Sums::default() };
-        let tracked = pool.copy(index.entries.len(), path, tally)?;
-        let tracked = Sums::join(tracked.into_iter().map(|tally| tally.sums).collect());
+        let (tracked, special) = thread::scope(|scope| {
+            let paths = index.entries.iter().map(|entry| index.path(entry));
+            let special = scope.spawn(|| special::notes(&pool, &self.repository.git, paths));
+            let tracked = pool.copy(index.entries.len(), path, tally);
+            (tracked, special.join().expect("no thread panics"))
+        });
+        let tracked = Sums::join(tracked?.into_iter().map(|tally| tally.sums).collect());
+        let mut files = Files { notes: special?, clean: tracked.clean, counts: Counts::default() };
+        files.counts.tracked = tracked.files;
+        files.counts.deleted = tracked.missing;
+        files.counts.symlinks = tracked.symlinks;
+        files.counts.bytes = tracked.bytes;
         clock.lap("copy");
-        let mut counts = Counts {
-            tracked: tracked.files,
-            deleted: tracked.missing,
-            symlinks: tracked.symlinks,
-            bytes: tracked.bytes,
-            ..Counts::default()
-        };
-        let mut notes = Vec::new();
-        self.copy_untracked(&pool, listed()?, &mut counts, &mut notes)?;
+        self.copy_untracked(&pool, listed()?, &mut files)?;
         clock.lap("untracked");
         for at in tracked.folders {
             let entry = &index.entries[at];
             let path = index.path(entry);
-            if !self.copy_submodule(&pool, path, entry.is_gitlink(), &mut counts, &mut notes)? {
-                counts.deleted += 1;
+            if !self.copy_submodule(&pool, path, entry.is_gitlink(), &mut files)? {
+                files.counts.deleted += 1;
             }
         }
-        Ok((counts, tracked.clean, notes))
+        Ok(files)
     }
 
     fn copy_untracked(
         &self,
         pool: &Pool<'_>,
         mut paths: Vec<Vec<u8>>,
-        counts: &mut Counts,
-        notes: &mut Vec<String>,
+        copied: &mut Files,
     ) -> Result<(), Failure> {
         let mut repositories: Vec<Vec<u8>> = Vec::new();
         while !paths.is_empty() {
             let (nested, files): (Vec<_>, Vec<_>) =
                 paths.into_iter().partition(|p| p.ends_with(b"/"));
-            let copied = pool.copy(files.len(), |at| Some(&files[at][..]), Sums::default)?;
-            let sums = Sums::join(copied);
-            counts.untracked += sums.files;
-            counts.symlinks += sums.symlinks;
-            counts.bytes += sums.bytes;
+            let sums = pool.copy(files.len(), |at| Some(&files[at][..]), Sums::default)?;
+            let sums = Sums::join(sums);
+            copied.counts.untracked += sums.files;
+            copied.counts.symlinks += sums.symlinks;
+            copied.counts.bytes += sums.bytes;
             // A nested repository's own submodules are listed as folders without a slash.
             let deeper = sums.folders.into_iter().map(|at| [&files[at][..], b"/"].concat());
+            let deeper = deeper.filter(|folder| self.has_repository(folder));
             paths = Vec::new();
             for folder in nested.into_iter().chain(deeper) {
                 paths.extend(self.list_nested(pool, &folder)?);
                 repositories.push(folder);
             }
         }
-        counts.repositories += repositories.len() as u64;
-        notes.extend(repositories.iter().map(|path| {
+        copied.counts.repositories += repositories.len() as u64;
+        copied.notes.extend(repositories.iter().map(|path| {
             let path = String::from_utf8_lossy(path).into_owned();
             format!(
                 "nested repository `{}` copied as plain files, without its .git",
@@ -333,11 +341,10 @@ impl Job<'_> {
         pool: &Pool<'_>,
         path: &[u8],
         is_gitlink: bool,
-        counts: &mut Counts,
-        notes: &mut Vec<String>,
+        copied: &mut Files,
     ) -> Result<bool, Failure> {
         let (from, to) = (self.repository.root.join(path_of(path)), self.copy.join(path_of(path)));
-        let has_repository = from.join(".git").symlink_metadata().is_ok();
+        let has_repository = self.has_repository(path);
         if !has_repository && !is_gitlink {
             return Ok(false);
         }
@@ -364,9 +371,13 @@ impl Job<'_> {
             depth: self.depth + 1,
         };
         let made = job.run(&|_| {}).map_err(within)?;
-        add(counts, &made.counts);
-        notes.extend(made.notes);
+        add(&mut copied.counts, &made.counts);
+        copied.notes.extend(made.notes);
         Ok(true)
+    }
+
+    fn has_repository(&self, folder: &[u8]) -> bool {
+        self.repository.root.join(path_of(folder)).join(".git").symlink_metadata().is_ok()
     }
 }
 
