@@ -343,3 +343,34 @@ fn no_repository_and_a_bare_one_are_errors_in_words() {
     create(&sandbox.root().join("bare")).stderr(contains("bare repository").and(contains("hint:")));
     create(&repo.path(".git")).stderr(contains("inside a `.git` folder"));
 }
+
+#[test]
+fn changed_paths_are_those_since_the_default_branch_was_left() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.write("same", "s").write("sub/dirty", "d").write("gone", "g").commit("base");
+    let base = repo.git(["rev-parse", "HEAD"]);
+    repo.git(["checkout", "--quiet", "-b", "topic"]);
+    repo.write("committed", "c").commit("topic");
+    repo.write("sub/dirty", "changed").remove("gone").write("new", "n").write("same", "s");
+    let before = bytes_on_disk(repo.root());
+    let facts = |arguments: &[&str]| -> serde_json::Value {
+        let assert = repo.command("loom-snapshot").args(arguments).assert().success();
+        serde_json::from_slice(&assert.get_output().stdout).unwrap()
+    };
+    let names = |facts: &serde_json::Value| -> Vec<String> {
+        let paths = facts["changed"].as_array().unwrap().iter();
+        paths.map(|path| path["path"].as_str().unwrap().to_owned()).collect()
+    };
+    let there = facts(&["facts", "--json", "--changed"]);
+    assert_eq!(names(&there), ["committed", "gone", "new", "sub/dirty"]);
+    assert_eq!(there["base_sha"].as_str(), Some(base.trim()));
+    assert_eq!(before, bytes_on_disk(repo.root()), "asking changes nothing");
+    let record = facts(&["create", "--json", "--changed"]);
+    assert_eq!(record["facts"], there);
+    let head = facts(&["facts", "--json", "--changes-base", "HEAD"]);
+    assert_eq!(names(&head), ["gone", "new", "sub/dirty"]);
+    assert!(facts(&["facts", "--json"]).get("changed").is_none());
+    let mut wrong = repo.command("loom-snapshot");
+    wrong.args(["facts", "--changes-base", "nope"]).assert().code(3).stderr(contains("`nope`"));
+}

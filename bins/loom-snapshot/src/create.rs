@@ -14,6 +14,7 @@ use libloom_contract::{Document, Timestamp, exit, store, version};
 use libloom_entry::{Context, Failure, OrFail};
 use rustix::fs::{Mode, OFlags, openat, symlinkat};
 
+use crate::changed::ChangedArgs;
 use crate::destination::{Destination, choose_parent};
 use crate::errors::cannot_write;
 use crate::folders::make;
@@ -45,6 +46,8 @@ pub(crate) struct CreateArgs {
     /// Also copy ignored files whose path matches; may be repeated
     #[arg(long, value_name = "GLOB")]
     include_ignored: Vec<String>,
+    #[command(flatten)]
+    changed: ChangedArgs,
 }
 
 /// Makes the snapshot and prints what was asked for.
@@ -90,6 +93,12 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
     made.notes.splice(0..0, place_note);
     if let Some(run_id) = &args.run_id {
         made.notes.extend(link_run(&repository.root, destination.folder(), run_id)?);
+    }
+    if args.changed.is_wanted() {
+        // Asked of the snapshot, not of the source: it is what the rules are about.
+        let copy =
+            Repository::discover(&repository.git.at(destination.folder()), destination.folder())?;
+        args.changed.fill(&mut made.facts, &copy, &copy.git_dir)?;
     }
     let mut record = record(args, &repository, destination.place(), id, made, &transfer);
     record.duration_ms = milliseconds(start);

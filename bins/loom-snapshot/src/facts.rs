@@ -1,10 +1,13 @@
 //! `loom snapshot facts`: what rules need to know of the repository; nothing is copied.
 
 use clap::Args;
+use libloom_console::printable;
 use libloom_contract::exit;
 use libloom_contract::snapshot::Facts;
 use libloom_entry::{Context, Failure};
 
+use crate::changed::ChangedArgs;
+use crate::destination::Destination;
 use crate::git::Git;
 use crate::repository::Repository;
 
@@ -14,12 +17,19 @@ pub(crate) struct FactsArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    changed: ChangedArgs,
 }
 
 /// Prints the facts.
 pub(crate) fn run(args: &FactsArgs, context: &Context) -> Result<u8, Failure> {
     let repository = Repository::discover(&Git::new(&context.env, &context.cwd), &context.cwd)?;
-    let facts = repository.ask()?.answer(&repository)?.facts;
+    let mut facts = repository.ask()?.answer(&repository)?.facts;
+    if args.changed.is_wanted() {
+        let temp = context.cwd.join(context.env.temp_folder());
+        let scratch = Destination::make(&temp, &format!("loom-facts-{}", std::process::id()))?;
+        args.changed.fill(&mut facts, &repository, scratch.folder())?;
+    }
     match args.json {
         true => context.console.json(&facts)?,
         false => context.console.out(&lines(&facts))?,
@@ -38,5 +48,7 @@ fn lines(facts: &Facts) -> String {
     ];
     let known =
         known.iter().filter_map(|(name, value)| Some(format!("{name}: {}\n", value.as_ref()?)));
-    known.collect()
+    let changed = facts.changed.iter().flatten();
+    let changed = changed.map(|path| format!("changed: {}\n", printable(&path.path)));
+    known.chain(changed).collect()
 }

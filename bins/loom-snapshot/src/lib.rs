@@ -8,6 +8,7 @@
 //! [`create`] wires one snapshot; [`work_tree`] is the pass over the files; [`dot_git`],
 //! [`objects`] and [`config`] build the repository around them.
 
+mod changed;
 mod config;
 mod copy;
 mod create;
