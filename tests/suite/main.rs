@@ -4,6 +4,9 @@
 
 mod alias;
 mod dispatch;
+mod snapshot;
+mod snapshot_corners;
+mod snapshot_manage;
 
 use std::fs;
 

@@ -1,1 +1,3 @@
-fn main() {}
+fn main() -> std::process::ExitCode {
+    libloom_entry::main(loom_snapshot::run)
+}

@@ -7,18 +7,22 @@
 
 #![warn(missing_docs)]
 
+mod big_repository;
 mod binaries;
 mod leftovers;
 mod normalize;
 mod repo;
 mod sandbox;
+mod tree_list;
 mod wait;
 
+pub use big_repository::{OF_EACH_STATE, big_repository};
 pub use binaries::binaries;
 pub use leftovers::Leftovers;
 pub use normalize::normalize;
 pub use repo::Repo;
 pub use sandbox::Sandbox;
+pub use tree_list::{assert_same_list, tree_list, tree_list_script};
 pub use wait::wait_until;
 
 /// The top folder of Loom's own sources.

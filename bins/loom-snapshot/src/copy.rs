@@ -1,0 +1,164 @@
+//! Copies one path from the work tree, whatever it is there.
+//!
+//! A file's content, permissions and modification time; a symlink as it is. A file that changes
+//! while it is copied is copied again, [`ATTEMPTS`] times in all; then it is an error.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, fchmod, fstat, futimens, openat,
+    readlinkat, statat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+use crate::folders::Folders;
+use crate::stat::{is_torn, kind, permissions};
+use crate::transfer::Transfer;
+
+/// How often a file that keeps changing is copied.
+const ATTEMPTS: usize = 4;
+
+/// What became of one path.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly always the large one; never kept")]
+pub(crate) enum Copied {
+    /// It is not in the work tree.
+    Missing,
+    /// A file or symlink, as it is in the source and as it is in the copy.
+    File { source: Stat, copy: Stat },
+    /// There is a folder; nothing was done about it.
+    Folder,
+}
+
+/// Why a path cannot be copied; the caller names the path.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CopyError {
+    #[error("cannot read it")]
+    Read(#[source] std::io::Error),
+    #[error("cannot write the copy")]
+    Write(#[source] std::io::Error),
+    #[error("it is a {0}, which a snapshot cannot hold")]
+    Special(&'static str),
+    #[error("it kept changing while it was copied ({ATTEMPTS} attempts)")]
+    Torn,
+}
+
+fn read(error: impl Into<std::io::Error>) -> CopyError {
+    CopyError::Read(error.into())
+}
+
+fn write(error: impl Into<std::io::Error>) -> CopyError {
+    CopyError::Write(error.into())
+}
+
+/// One thread's way through the trees, with its buffer.
+pub(crate) struct Copier<'a> {
+    folders: Folders<'a>,
+    transfer: &'a Transfer,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Copier<'a> {
+    pub(crate) fn new(
+        source: BorrowedFd<'a>,
+        copy: BorrowedFd<'a>,
+        transfer: &'a Transfer,
+    ) -> Self {
+        Self { folders: Folders::new(source, copy), transfer, buffer: Vec::new() }
+    }
+
+    /// Copies what is at `path`, which is relative to both roots.
+    pub(crate) fn path(&mut self, path: &[u8]) -> Result<Copied, CopyError> {
+        let name = self.folders.go_to(path).map_err(read)?;
+        for _ in 0..ATTEMPTS {
+            let Some(folder) = self.folders.source() else { return Ok(Copied::Missing) };
+            let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Copied::Missing),
+                Err(error) => return Err(read(error)),
+            };
+            let copied = match kind(&stat) {
+                FileType::RegularFile => self.file(name, &stat)?,
+                FileType::Symlink => self.symlink(name, &stat)?,
+                FileType::Directory => return Ok(Copied::Folder),
+                other => return Err(CopyError::Special(word(other))),
+            };
+            if let Some(copy) = copied {
+                return Ok(Copied::File { source: stat, copy });
+            }
+        }
+        Err(CopyError::Torn)
+    }
+
+    /// The stat data of the copy; `None` if the source changed meanwhile and nothing was kept.
+    fn file(&mut self, name: &OsStr, stat: &Stat) -> Result<Option<Stat>, CopyError> {
+        let folder = self.folders.source().expect("the file was just seen in it");
+        // NONBLOCK: should a FIFO have taken the file's place, opening it must not wait.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let from = match openat(folder, name, flags, Mode::empty()) {
+            Ok(from) => File::from(from),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
+            Err(error) => return Err(read(error)),
+        };
+        if is_torn(stat, &fstat(&from).map_err(read)?) {
+            return Ok(None);
+        }
+        let folder = self.folders.copy().map_err(write)?;
+        let to = File::from(create(folder, name, stat).map_err(write)?);
+        self.transfer.content(&from, &to, stat, &mut self.buffer).map_err(write)?;
+        if is_torn(stat, &fstat(&from).map_err(read)?) {
+            unlinkat(folder, name, AtFlags::empty()).map_err(write)?;
+            return Ok(None);
+        }
+        finish(&to, stat).map(Some).map_err(write)
+    }
+
+    fn symlink(&mut self, name: &OsStr, stat: &Stat) -> Result<Option<Stat>, CopyError> {
+        let folder = self.folders.source().expect("the symlink was just seen in it");
+        let target = match readlinkat(folder, name, Vec::new()) {
+            Ok(target) => target,
+            Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
+            Err(error) => return Err(read(error)),
+        };
+        let folder = self.folders.copy().map_err(write)?;
+        let make = || {
+            symlinkat(&target, folder, name)?;
+            utimensat(folder, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?;
+            statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        };
+        make().map(Some).map_err(write)
+    }
+}
+
+fn create(folder: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(folder, name, flags, Mode::from_raw_mode(permissions(stat)))
+}
+
+/// Sets times and, where the umask took some, permissions; returns what git will see.
+fn finish(to: &File, stat: &Stat) -> Result<Stat, Errno> {
+    futimens(to.as_fd(), &times(stat))?;
+    let copy = fstat(to)?;
+    if permissions(&copy) == permissions(stat) {
+        return Ok(copy);
+    }
+    fchmod(to, Mode::from_raw_mode(permissions(stat)))?;
+    fstat(to)
+}
+
+#[expect(clippy::useless_conversion, reason = "the field types differ between systems")]
+fn times(stat: &Stat) -> Timestamps {
+    let modified = Timespec { tv_sec: stat.st_mtime.into(), tv_nsec: stat.st_mtime_nsec as _ };
+    Timestamps { last_access: modified, last_modification: modified }
+}
+
+fn word(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Fifo => "FIFO",
+        FileType::Socket => "socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "device",
+        _ => "thing of unknown kind",
+    }
+}

@@ -1,0 +1,359 @@
+//! `loom snapshot create`: makes one snapshot and records it.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use libloom_contract::layout::{Layout, RUNTIME, RUNTIME_GITIGNORE, SNAPSHOT_RECORD_IN_GIT};
+use libloom_contract::message::Message;
+use libloom_contract::snapshot::{Counts, Facts, Method, Methods, Snapshot};
+use libloom_contract::{Document, Timestamp, exit, store, version};
+use libloom_entry::{Context, Failure, OrFail};
+use rustix::fs::{Mode, OFlags, openat, symlinkat};
+
+use crate::changed::ChangedArgs;
+use crate::destination::{Destination, choose_parent};
+use crate::errors::cannot_write;
+use crate::folders::make;
+use crate::git::Git;
+use crate::listing::open_root;
+use crate::progress::Progress;
+use crate::repository::Repository;
+use crate::transfer::Transfer;
+use crate::work_tree::{Made, Request, copy_repository, milliseconds};
+
+/// Make a snapshot of the repository around the current folder
+#[derive(Args, Debug)]
+pub(crate) struct CreateArgs {
+    /// Print the snapshot's record instead of its path
+    #[arg(long)]
+    json: bool,
+    /// Print facts, progress and the record as lines of JSON
+    #[arg(long, conflicts_with = "json")]
+    events: bool,
+    /// Make it here instead of in the temp folder; must not exist yet, or be empty
+    #[arg(long, value_name = "DIR")]
+    dest: Option<PathBuf>,
+    /// The run it is made for: names the folder and links the run's logs and receipt
+    #[arg(long, value_name = "ID", value_parser = parse_run_id)]
+    run_id: Option<String>,
+    /// Leave out files that git does not track
+    #[arg(long)]
+    no_untracked: bool,
+    /// Also copy ignored files whose path matches; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    include_ignored: Vec<String>,
+    #[command(flatten)]
+    changed: ChangedArgs,
+}
+
+/// Makes the snapshot and prints what was asked for.
+pub(crate) fn run(args: &CreateArgs, context: &Context) -> Result<u8, Failure> {
+    match create(args, context) {
+        Ok(record) => {
+            for note in record.notes.iter().filter(|_| !args.events) {
+                context.console.note(note);
+            }
+            match args.json || args.events {
+                true => context.console.json(&record)?,
+                false => context.console.out(&record.path)?,
+            }
+            Ok(exit::DONE)
+        }
+        Err(failure) => {
+            if args.events {
+                context.console.json(&error_message(&failure))?;
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
+    let start = Instant::now();
+    let ignored = globs(&args.include_ignored)?;
+    let progress = Progress::listening()?;
+    allow_many_open_files();
+    let repository = Repository::discover(&Git::new(&context.env, &context.cwd), &context.cwd)?;
+    let (destination, id, place_note) = destination(args, context, &repository)?;
+    let transfer = Transfer::default();
+    let request = Request {
+        env: &context.env,
+        transfer: &transfer,
+        progress: &progress,
+        untracked: !args.no_untracked,
+        ignored: ignored.as_ref(),
+    };
+    let mut made = watched(args, context, &progress, |on_facts| {
+        copy_repository(&request, &repository, destination.folder(), on_facts)
+    })?;
+    made.notes.splice(0..0, place_note);
+    if let Some(run_id) = &args.run_id {
+        made.notes.extend(link_run(&repository.root, destination.folder(), run_id)?);
+    }
+    if args.changed.is_wanted() {
+        // Asked of the snapshot, not of the source: it is what the rules are about.
+        let copy =
+            Repository::discover(&repository.git.at(destination.folder()), destination.folder())?;
+        args.changed.fill(&mut made.facts, &copy, &copy.git_dir)?;
+    }
+    let mut record = record(args, &repository, destination.place(), id, made, &transfer);
+    record.duration_ms = milliseconds(start);
+    let inside = destination.folder().join(".git").join(SNAPSHOT_RECORD_IN_GIT);
+    store::write(&inside, &record).or_could_not("cannot write the snapshot's record")?;
+    progress.check()?;
+    destination.keep()?;
+    write_record(&repository.root, &mut record);
+    Ok(record)
+}
+
+/// Writes the record into the repository; a read-only one goes without.
+fn write_record(root: &Path, record: &mut Snapshot) {
+    let layout = Layout::of_repository(root);
+    let written = layout.create().and_then(|()| {
+        store::write(&layout.snapshot(&record.id), record).map_err(std::io::Error::other)
+    });
+    if let Err(error) = written {
+        let runtime = layout.runtime().display();
+        record
+            .notes
+            .push(format!("no record in `{runtime}`, which cannot be written to ({error})"));
+    }
+}
+
+fn destination(
+    args: &CreateArgs,
+    context: &Context,
+    repository: &Repository,
+) -> Result<(Destination, String, Option<String>), Failure> {
+    let now = Timestamp::now().nanoseconds();
+    let random = random()?;
+    let id = match &args.run_id {
+        Some(run_id) => format!("{run_id}-{random}"),
+        None => format!("loom-snapshot-{now}-{random}"),
+    };
+    if let Some(dest) = &args.dest {
+        let dest = context.cwd.join(dest);
+        let wrong =
+            || Failure::usage(format!("`{}` cannot be the name of a folder", dest.display()));
+        let name = dest.file_name().and_then(|name| name.to_str()).ok_or_else(wrong)?;
+        let parent = dest.parent().ok_or_else(wrong)?;
+        let parent = parent.canonicalize().map_err(|error| {
+            cannot_write(format_args!("cannot use `{}`", parent.display()), error)
+                .hint("make the folder first")
+        })?;
+        refuse_inside(repository, &parent)?;
+        return Ok((Destination::make(&parent, name)?, id, None));
+    }
+    let bytes = repository.estimated_bytes();
+    let (parent, note) = choose_parent(context, &repository.root, bytes)?;
+    refuse_inside(repository, &parent)?;
+    Ok((Destination::make(&parent, &id)?, id, note))
+}
+
+/// A snapshot among the files it is made of would copy itself.
+fn refuse_inside(repository: &Repository, parent: &Path) -> Result<(), Failure> {
+    let Ok(relative) = parent.strip_prefix(&repository.root) else { return Ok(()) };
+    let is_root = relative.as_os_str().is_empty();
+    let ignored = || {
+        repository.git.output(&[
+            "check-ignore".as_ref(),
+            "-q".as_ref(),
+            "--".as_ref(),
+            relative.as_os_str(),
+        ])
+    };
+    if parent.starts_with(&repository.git_dir) || (!is_root && ignored()?.status.success()) {
+        return Ok(());
+    }
+    let what =
+        format!("`{}` lies in the repository: the snapshot would hold itself", parent.display());
+    Err(Failure::could_not(what).hint("choose a folder outside, or one that git ignores"))
+}
+
+fn random() -> Result<u32, Failure> {
+    let mut bytes = [0; 4];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .or_could_not("cannot get a random number")?;
+    Ok(u32::from_ne_bytes(bytes))
+}
+
+fn parse_run_id(text: &str) -> Result<String, String> {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_name = !text.is_empty() && !text.starts_with('.') && text.chars().all(is_fine);
+    is_name
+        .then(|| text.to_owned())
+        .ok_or_else(|| "expected letters, digits, `-`, `_` and `.`".into())
+}
+
+fn globs(patterns: &[String]) -> Result<Option<GlobSet>, Failure> {
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        // A folder's name means all it holds.
+        let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
+        for pattern in [pattern.to_owned(), format!("{pattern}/**")] {
+            let glob = GlobBuilder::new(&pattern).literal_separator(true).build();
+            set.add(
+                glob.map_err(|error| Failure::usage(error).context("wrong `--include-ignored`"))?,
+            );
+        }
+    }
+    set.build().map(Some).map_err(Failure::usage)
+}
+
+/// Deep trees need a folder open for each level, in every thread.
+fn allow_many_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If this is refused, a very deep tree fails later, and says why.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Links the run's logs and receipt, which lie in the repository, into the workspace; a
+/// read-only repository holds neither, and the note says so.
+fn link_run(root: &Path, workspace: &Path, run_id: &str) -> Result<Option<String>, Failure> {
+    let there = Layout::of_repository(root);
+    if let Err(error) = there.create() {
+        let runtime = there.runtime().display();
+        let note = format!("`{runtime}` cannot be written to ({error}): logs are in the snapshot");
+        return make_runtime(workspace, &[]).map(|()| Some(note));
+    }
+    let links = [
+        ("logs", run_id.to_owned(), there.run(run_id).folder().to_owned()),
+        ("receipts", format!("{run_id}.json"), there.run_receipt(run_id)),
+    ];
+    make_runtime(workspace, &links).map(|()| None)
+}
+
+/// Makes the workspace's own runtime directory with links in its folders.
+///
+/// Folder by folder and never through a symlink: `.loom` is what the repository made of it.
+fn make_runtime(workspace: &Path, links: &[(&str, String, PathBuf)]) -> Result<(), Failure> {
+    let make_all = || -> Result<(), rustix::io::Errno> {
+        let private = Mode::from_raw_mode(0o755);
+        let mut folder = open_root(workspace)?;
+        for name in Path::new(RUNTIME).iter() {
+            folder = make(folder.as_fd(), name, private)?;
+        }
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let hide = openat(&folder, ".gitignore", flags, Mode::from_raw_mode(0o644))?;
+        rustix::io::write(&hide, RUNTIME_GITIGNORE.as_bytes())?;
+        for (parent, name, target) in links {
+            let parent = make(folder.as_fd(), parent.as_ref(), private)?;
+            symlinkat(target, &parent, name)?;
+        }
+        Ok(())
+    };
+    make_all().map_err(|error| {
+        cannot_write(format_args!("cannot make `{RUNTIME}` in the workspace"), error)
+            .hint("`.loom` and `.loom/.runtime` must be folders, not files or symlinks")
+    })
+}
+
+fn record(
+    args: &CreateArgs,
+    repository: &Repository,
+    place: &Path,
+    id: String,
+    made: Made,
+    transfer: &Transfer,
+) -> Snapshot {
+    let files = match (made.counts.bytes, transfer.shared_any()) {
+        (0, _) => Method::None,
+        (_, true) => Method::Reflink,
+        (_, false) => Method::Copy,
+    };
+    Snapshot {
+        schema_version: version::SNAPSHOT.to_string(),
+        kind: Snapshot::KIND.to_owned(),
+        id,
+        path: place.to_string_lossy().into_owned(),
+        repo_root: repository.root.to_string_lossy().into_owned(),
+        run_id: args.run_id.clone(),
+        created_at: Timestamp::now(),
+        duration_ms: 0,
+        loom_version: env!("CARGO_PKG_VERSION").to_owned(),
+        facts: made.facts,
+        counts: Counts { modified: None, ..made.counts },
+        methods: Methods { files, objects: made.objects },
+        phases: made.phases,
+        notes: made.notes,
+    }
+}
+
+/// Runs `work` while telling facts and progress to whoever reads our events.
+fn watched(
+    args: &CreateArgs,
+    context: &Context,
+    progress: &Progress,
+    work: impl FnOnce(&(dyn Fn(&Facts) + Sync)) -> Result<Made, Failure>,
+) -> Result<Made, Failure> {
+    if !args.events {
+        return work(&|_| {});
+    }
+    let broken = Mutex::new(None);
+    let tell = |message: Message| {
+        if let Err(error) = context.console.json(&message) {
+            progress.fail();
+            broken.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
+        }
+    };
+    let on_facts = |facts: &Facts| {
+        let schema_version = version::MESSAGE.to_string();
+        tell(Message::Facts { schema_version, facts: facts.clone() });
+    };
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let made = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let is_done = is_done;
+            while is_done.recv_timeout(TICK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                tell(progress_message(progress));
+            }
+        });
+        let made = work(&on_facts);
+        drop(done);
+        made
+    });
+    match broken.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        Some(error) => Err(error.into()),
+        None => made,
+    }
+}
+
+/// How often progress is told.
+const TICK: Duration = Duration::from_millis(200);
+
+fn progress_message(progress: &Progress) -> Message {
+    let (done, bytes) = progress.so_far();
+    let schema_version = version::MESSAGE.to_string();
+    Message::Progress {
+        schema_version,
+        phase: "copy".into(),
+        done,
+        total: None,
+        bytes: Some(bytes),
+    }
+}
+
+fn error_message(failure: &Failure) -> Message {
+    let mut lines = vec![failure.error.to_string()];
+    let mut cause = failure.error.source();
+    while let Some(error) = cause {
+        lines.push(error.to_string());
+        cause = error.source();
+    }
+    Message::Error {
+        schema_version: version::MESSAGE.to_string(),
+        message: lines.join("\n"),
+        hints: failure.hints.clone(),
+        exit_code: failure.kind.exit_code().into(),
+    }
+}

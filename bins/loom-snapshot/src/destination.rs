@@ -1,0 +1,162 @@
+//! Where a snapshot comes to lie, and the temporary name it has until it is whole.
+//!
+//! It is built beside its place as `.<name>.loom-partial`, locked (`flock`) by its maker, and
+//! renamed at the end. So `kill -9` leaves either nothing or a folder of that name whose lock is
+//! free, which `prune` removes.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use libloom_contract::env;
+use libloom_entry::{Context, Failure};
+use rustix::fs::{FlockOperation, flock, fstat};
+
+use crate::errors::cannot_write;
+use crate::listing::open_root;
+use crate::remove::remove_tree;
+
+/// How the name of an unfinished snapshot ends; it begins with a dot.
+pub(crate) const PARTIAL: &str = ".loom-partial";
+/// A tree of more bytes than this does not go to another file system without need.
+const LARGE: u64 = 1 << 30;
+
+/// The folders in which snapshots are made when no place is named.
+pub(crate) fn usual_places(context: &Context) -> Vec<PathBuf> {
+    let set = context.env.get_non_empty(env::SNAPSHOT_DIR).map(|dir| context.cwd.join(dir));
+    let cache = cache_place(context);
+    set.into_iter().chain([context.env.temp_folder()]).chain(cache).collect()
+}
+
+fn cache_place(context: &Context) -> Option<PathBuf> {
+    context.env.cache_home().map(|cache| cache.join("loom/workspaces"))
+}
+
+/// Chooses the folder for a snapshot of about `bytes` of the repository at `root`; the second
+/// answer is a note where the choice is unusual.
+pub(crate) fn choose_parent(
+    context: &Context,
+    root: &Path,
+    bytes: u64,
+) -> Result<(PathBuf, Option<String>), Failure> {
+    if let Some(set) = context.env.get_non_empty(env::SNAPSHOT_DIR) {
+        let folder = context.cwd.join(set);
+        make_private(&folder)?;
+        return Ok((canonical(&folder)?, None));
+    }
+    let temp = context.env.temp_folder();
+    let temp = canonical(&context.cwd.join(temp))?;
+    if let (true, Some(cache)) = (is_too_much_for(&temp, root, bytes), cache_place(context)) {
+        make_private(&cache)?;
+        let note = format!(
+            "the tree is large and `{}` is another file system: the snapshot is in `{}`",
+            temp.display(),
+            cache.display()
+        );
+        return Ok((canonical(&cache)?, Some(note)));
+    }
+    Ok((temp, None))
+}
+
+fn is_too_much_for(temp: &Path, root: &Path, bytes: u64) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|m| m.dev()).ok();
+    let free =
+        rustix::fs::statvfs(temp).map_or(u64::MAX, |s| s.f_bavail.saturating_mul(s.f_frsize));
+    device(temp) != device(root) && (bytes > LARGE || bytes > free / 2)
+}
+
+fn make_private(folder: &Path) -> Result<(), Failure> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
+        cannot_write(format_args!("cannot make the folder `{}`", folder.display()), error)
+    })
+}
+
+fn canonical(folder: &Path) -> Result<PathBuf, Failure> {
+    folder.canonicalize().map_err(|error| {
+        cannot_write(
+            format_args!("cannot use `{}` as the place for snapshots", folder.display()),
+            error,
+        )
+        .hint("make the folder, or set TMPDIR or LOOM_SNAPSHOT_DIR to one that exists")
+    })
+}
+
+/// A snapshot's place while it is being made; removed again unless [`Destination::keep`] is called.
+pub(crate) struct Destination {
+    place: PathBuf,
+    partial: PathBuf,
+    _lock: OwnedFd,
+    is_kept: bool,
+}
+
+impl Destination {
+    /// Makes the temporary folder for `parent/name`, private and locked.
+    pub(crate) fn make(parent: &Path, name: &str) -> Result<Self, Failure> {
+        let place = parent.join(name);
+        let is_free = match fs::read_dir(&place) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        };
+        if !is_free {
+            let what = format!("`{}` exists and is not an empty folder", place.display());
+            return Err(Failure::could_not(what).hint("name a folder that does not exist yet"));
+        }
+        let partial = parent.join(format!(".{name}{PARTIAL}"));
+        let what = || format!("cannot make a snapshot in `{}`", parent.display());
+        for _ in 0..3 {
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(&partial)
+                .map_err(|e| cannot_write(what(), e))?;
+            if let Some(lock) = lock_made(&partial).map_err(|e| cannot_write(what(), e))? {
+                return Ok(Self { place, partial, _lock: lock, is_kept: false });
+            }
+        }
+        Err(Failure::could_not("another process kept removing it").context(what()))
+    }
+
+    /// Where to build.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Where it will be.
+    pub(crate) fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Gives the whole snapshot its name.
+    pub(crate) fn keep(mut self) -> Result<(), Failure> {
+        fs::rename(&self.partial, &self.place).map_err(|error| {
+            cannot_write(format_args!("cannot make `{}`", self.place.display()), error)
+        })?;
+        self.is_kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Destination {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // The failure that brought us here is the one to report; `prune` finds what stays.
+            let _ = remove_tree(&self.partial);
+        }
+    }
+}
+
+/// Locks a folder just made; `None` if a `prune` took it for a leftover in between.
+fn lock_made(folder: &Path) -> std::io::Result<Option<OwnedFd>> {
+    let Ok(lock) = open_root(folder) else { return Ok(None) };
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(None);
+    }
+    let locked = fstat(&lock)?;
+    Ok(fs::metadata(folder).ok().filter(|m| m.ino() == locked.st_ino).map(|_| lock))
+}
+
+/// Whether the maker of an unfinished snapshot still lives.
+pub(crate) fn is_being_made(partial: &Path) -> bool {
+    let Ok(folder) = open_root(partial) else { return false };
+    flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err()
+}

@@ -1,0 +1,147 @@
+//! Git processes: the one way in which this command asks git anything.
+//!
+//! Every process runs with a cleaned environment (a hook's `GIT_DIR` or `GIT_INDEX_FILE` must not
+//! point us elsewhere), takes no optional locks and starts no configured program (file system
+//! monitor, signature check, lazy fetch), so that asking never changes the source.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use libloom_entry::{Environment, Failure, OrFail};
+
+/// Configuration that overrides whatever the repository says, as `-c` arguments.
+const NEUTRAL: [&str; 3] = ["core.fsmonitor=false", "log.showSignature=false", "gc.auto=0"];
+
+/// `GIT_*` variables that say how git is set up rather than where a repository is.
+const KEPT: [&str; 3] =
+    ["GIT_EXEC_PATH", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM"];
+
+/// Starts git in one folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Git {
+    folder: PathBuf,
+    variables: Vec<(OsString, OsString)>,
+}
+
+/// A git process under way; its stdout is read by [`Running::finish`].
+pub(crate) struct Running {
+    what: String,
+    child: Child,
+}
+
+impl Git {
+    /// Git in `folder` with what is harmless of `env`.
+    pub(crate) fn new(env: &Environment, folder: &Path) -> Self {
+        let kept = env.iter().filter(|(name, _)| is_kept(name));
+        let mut variables: Vec<(OsString, OsString)> =
+            kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let set = [("GIT_OPTIONAL_LOCKS", "0"), ("GIT_NO_LAZY_FETCH", "1"), ("LC_ALL", "C")];
+        variables.extend(set.map(|(name, value)| (name.into(), value.into())));
+        Self { folder: folder.to_owned(), variables }
+    }
+
+    /// The same git in another folder.
+    pub(crate) fn at(&self, folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), variables: self.variables.clone() }
+    }
+
+    /// The same git with one more variable.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts `git ARGS…`.
+    pub(crate) fn start<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Running, Failure> {
+        self.spawn(args, Stdio::null())
+    }
+
+    /// Runs `git ARGS…` with `input` on stdin and returns its stdout, whatever its exit code.
+    pub(crate) fn ask<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Failure> {
+        let mut running = self.spawn(args, Stdio::piped())?;
+        let mut stdin = running.child.stdin.take().expect("stdin is a pipe");
+        std::thread::scope(|scope| {
+            // If git ends early, its exit code and stderr say more than the broken pipe.
+            scope.spawn(move || stdin.write_all(input));
+            running.output()
+        })
+    }
+
+    fn spawn<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio) -> Result<Running, Failure> {
+        let mut command = Command::new("git");
+        command.current_dir(&self.folder).env_clear().envs(self.variables.iter().cloned());
+        for setting in NEUTRAL {
+            command.args(["-c", setting]);
+        }
+        command.args(args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let what = args.first().map(|a| a.as_ref().to_string_lossy().into_owned());
+        let what = format!("git {}", what.unwrap_or_default());
+        let child = command.spawn().or_could_not(format_args!("cannot start `{what}`")).map_err(
+            |failure| failure.hint("install git, or put the folder that holds it on PATH"),
+        )?;
+        Ok(Running { what, child })
+    }
+
+    /// Runs `git ARGS…` to its end and returns its stdout.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Vec<u8>, Failure> {
+        self.start(args)?.finish()
+    }
+
+    /// Runs `git ARGS…` to its end, whatever its exit code.
+    pub(crate) fn output<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Output, Failure> {
+        self.start(args)?.output()
+    }
+}
+
+impl Running {
+    /// Waits for the end; a failure of git is ours, in git's words.
+    pub(crate) fn finish(self) -> Result<Vec<u8>, Failure> {
+        let what = self.what.clone();
+        let output = self.output()?;
+        if output.status.success() { Ok(output.stdout) } else { Err(failed(&what, &output)) }
+    }
+
+    /// Waits for the end, whatever the exit code.
+    pub(crate) fn output(self) -> Result<Output, Failure> {
+        self.child.wait_with_output().or_could_not(format_args!("cannot read from `{}`", self.what))
+    }
+}
+
+/// The failure of a git process, with what it said.
+pub(crate) fn failed(what: &str, output: &Output) -> Failure {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim();
+    let cause = if said.is_empty() { output.status.to_string() } else { said.to_owned() };
+    Failure::could_not(cause).context(format_args!("`{what}` failed"))
+}
+
+fn is_kept(name: &OsStr) -> bool {
+    let bytes = name.as_bytes();
+    let is_setting = bytes.starts_with(b"GIT_CONFIG_") || KEPT.iter().any(|kept| name == *kept);
+    (is_setting || !bytes.starts_with(b"GIT_")) && !bytes.starts_with(b"LC_")
+}
+
+/// The pieces of a `-z` listing, without the empty one after the last NUL.
+pub(crate) fn pieces(listing: &[u8]) -> impl Iterator<Item = &[u8]> {
+    listing.split(|byte| *byte == 0).filter(|piece| !piece.is_empty())
+}
+
+/// Bytes of git as a path.
+pub(crate) fn path_of(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hooks_variables_are_dropped_and_configuration_stays() {
+        let names = ["GIT_DIR", "GIT_INDEX_FILE", "GIT_CONFIG", "GIT_CONFIG_COUNT", "PATH"];
+        let kept: Vec<_> = names.into_iter().filter(|name| is_kept(OsStr::new(name))).collect();
+        assert_eq!(kept, ["GIT_CONFIG_COUNT", "PATH"]);
+    }
+}

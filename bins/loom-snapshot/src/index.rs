@@ -1,0 +1,330 @@
+//! Git's index: read for its paths, written again with the snapshot's own stat data.
+//!
+//! Versions 2 to 4 with SHA-1 or SHA-256 names, as described in git's `gitformat-index(5)`. The
+//! `TREE` and `REUC` extensions are kept as they are; other optional ones are caches and dropped.
+//! A split index (`link`) cannot be read alone: [`Index::parse`] says so and `scratch_index`
+//! lets git unite it. An unknown required extension is an error, never ignored.
+
+use sha1::{Digest as _, Sha1};
+use sha2::Sha256;
+
+use crate::stat::StatData;
+
+/// How objects are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ObjectFormat {
+    Sha1,
+    Sha256,
+}
+
+impl ObjectFormat {
+    /// The format of the word that git prints.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        match word {
+            "sha1" => Some(Self::Sha1),
+            "sha256" => Some(Self::Sha256),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+        }
+    }
+
+    fn size(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+        }
+    }
+
+    fn digest(self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Sha1 => Sha1::digest(bytes).to_vec(),
+            Self::Sha256 => Sha256::digest(bytes).to_vec(),
+        }
+    }
+}
+
+/// Why an index cannot be read here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum IndexError {
+    #[error("it is damaged: {0}")]
+    Damaged(&'static str),
+    #[error("its version {0} is not one of 2, 3 and 4")]
+    Version(u32),
+    #[error("it needs the extension `{0}`, which this loom does not know")]
+    Extension(String),
+    #[error("it holds the path `{0}`, which git itself would not write to a work tree")]
+    Path(String),
+}
+
+/// All of an index that the snapshot needs.
+#[derive(Debug)]
+pub(crate) struct Index {
+    format: ObjectFormat,
+    pub(crate) entries: Vec<Entry>,
+    paths: Vec<u8>,
+    extensions: Vec<u8>,
+    /// Whether the entries of a shared index are missing here.
+    pub(crate) is_split: bool,
+}
+
+/// One entry; its path is in the index that holds it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) stat: StatData,
+    pub(crate) mode: u32,
+    object: [u8; 32],
+    flags: u16,
+    extended: u16,
+    path_start: u32,
+    path_end: u32,
+}
+
+const ASSUME_VALID: u16 = 0x8000;
+const EXTENDED: u16 = 0x4000;
+const STAGE: u16 = 0x3000;
+const NAME_LENGTH: u16 = 0x0fff;
+const SKIP_WORKTREE: u16 = 0x4000;
+const TYPE: u32 = 0o170_000;
+
+impl Entry {
+    /// A commit of another repository rather than content.
+    pub(crate) fn is_gitlink(&self) -> bool {
+        self.mode & TYPE == 0o160_000
+    }
+
+    /// A whole folder that a sparse checkout leaves out.
+    pub(crate) fn is_sparse_folder(&self) -> bool {
+        self.mode & TYPE == 0o040_000
+    }
+
+    /// Whether git leaves the path out of the work tree on purpose.
+    pub(crate) fn is_skipped(&self) -> bool {
+        self.extended & SKIP_WORKTREE != 0
+    }
+}
+
+impl Index {
+    /// The index of a repository that has none yet.
+    pub(crate) fn empty(format: ObjectFormat) -> Self {
+        let (entries, paths, extensions) = (Vec::new(), Vec::new(), Vec::new());
+        Self { format, entries, paths, extensions, is_split: false }
+    }
+
+    /// Reads the bytes of an index file.
+    pub(crate) fn parse(bytes: &[u8], format: ObjectFormat) -> Result<Self, IndexError> {
+        let end = bytes.len().checked_sub(format.size());
+        let end = end.ok_or(IndexError::Damaged("it is too short"))?;
+        let mut reader = Reader { rest: &bytes[..end] };
+        if reader.take(4)? != b"DIRC" {
+            return Err(IndexError::Damaged("it does not begin with `DIRC`"));
+        }
+        let version = reader.u32()?;
+        if !(2..=4).contains(&version) {
+            return Err(IndexError::Version(version));
+        }
+        let count = reader.u32()? as usize;
+        let mut index = Self::empty(format);
+        index.entries.reserve(count.min(bytes.len() / 62));
+        let mut previous = 0..0;
+        for _ in 0..count {
+            let entry = index.read_entry(&mut reader, version, previous)?;
+            previous = entry.path_start as usize..entry.path_end as usize;
+            index.entries.push(entry);
+        }
+        index.read_extensions(reader)?;
+        // In a split index the paths are elsewhere; it is read again once it is united.
+        if !index.is_split {
+            index.check_paths()?;
+        }
+        Ok(index)
+    }
+
+    /// The path of an entry of this index.
+    pub(crate) fn path(&self, entry: &Entry) -> &[u8] {
+        &self.paths[entry.path_start as usize..entry.path_end as usize]
+    }
+
+    /// The bytes of an index file whose entries have the stat data that `stats` holds for them.
+    ///
+    /// An entry without stat data gets zeros: git will look at the file itself.
+    pub(crate) fn to_bytes(&self, stats: &[Option<StatData>]) -> Vec<u8> {
+        let is_extended = self.entries.iter().any(|entry| entry.extended != 0);
+        let mut out = Vec::with_capacity(self.paths.len() + self.entries.len() * 72 + 64);
+        out.extend_from_slice(b"DIRC");
+        push(&mut out, if is_extended { 3 } else { 2 });
+        push(&mut out, u32::try_from(self.entries.len()).expect("counted by 32 bits on reading"));
+        for (entry, stat) in self.entries.iter().zip(stats) {
+            self.write_entry(&mut out, entry, stat.as_ref());
+        }
+        out.extend_from_slice(&self.extensions);
+        let digest = self.format.digest(&out);
+        out.extend_from_slice(&digest);
+        out
+    }
+
+    fn read_entry(
+        &mut self,
+        reader: &mut Reader<'_>,
+        version: u32,
+        previous: std::ops::Range<usize>,
+    ) -> Result<Entry, IndexError> {
+        let before = reader.rest.len();
+        let mut words = [0; 10];
+        for word in &mut words {
+            *word = reader.u32()?;
+        }
+        let mut object = [0; 32];
+        object[..self.format.size()].copy_from_slice(reader.take(self.format.size())?);
+        let flags = reader.u16()?;
+        let extended = if flags & EXTENDED != 0 { reader.u16()? } else { 0 };
+        let start = self.paths.len();
+        if version == 4 {
+            let keep = previous.len().checked_sub(reader.varint()?);
+            let keep = keep.ok_or(IndexError::Damaged("a path takes too much off the last one"))?;
+            self.paths.extend_from_within(previous.start..previous.start + keep);
+            let suffix = reader.until_nul()?;
+            self.paths.extend_from_slice(suffix);
+        } else {
+            self.read_padded_path(reader, flags, before)?;
+        }
+        let offset =
+            |value| u32::try_from(value).map_err(|_| IndexError::Damaged("it is too long"));
+        let (path_start, path_end) = (offset(start)?, offset(self.paths.len())?);
+        let (stat, mode) = StatData::of_index(words);
+        Ok(Entry { stat, mode, object, flags, extended, path_start, path_end })
+    }
+
+    fn read_padded_path(
+        &mut self,
+        reader: &mut Reader<'_>,
+        flags: u16,
+        before: usize,
+    ) -> Result<(), IndexError> {
+        let path = match flags & NAME_LENGTH {
+            NAME_LENGTH => reader.until_nul()?,
+            length => {
+                let path = reader.take(length.into())?;
+                reader.take(1)?;
+                path
+            }
+        };
+        self.paths.extend_from_slice(path);
+        let used = before - reader.rest.len();
+        reader.take(used.next_multiple_of(8) - used)?;
+        Ok(())
+    }
+
+    fn read_extensions(&mut self, mut reader: Reader<'_>) -> Result<(), IndexError> {
+        while !reader.rest.is_empty() {
+            let whole = reader.rest;
+            let signature = reader.take(4)?;
+            let size = reader.u32()? as usize;
+            reader.take(size)?;
+            match signature {
+                b"TREE" | b"REUC" | b"sdir" => {
+                    self.extensions.extend_from_slice(&whole[..8 + size]);
+                }
+                b"link" => self.is_split = true,
+                [b'A'..=b'Z', ..] => {}
+                other => {
+                    let name = String::from_utf8_lossy(other).into_owned();
+                    return Err(IndexError::Extension(name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_paths(&self) -> Result<(), IndexError> {
+        for entry in &self.entries {
+            let path = self.path(entry);
+            let folder = entry.is_sparse_folder().then(|| path.strip_suffix(b"/")).flatten();
+            if !is_safe(folder.unwrap_or(path)) {
+                return Err(IndexError::Path(String::from_utf8_lossy(path).into_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_entry(&self, out: &mut Vec<u8>, entry: &Entry, stat: Option<&StatData>) {
+        let start = out.len();
+        for word in stat.copied().unwrap_or_default().to_index(entry.mode) {
+            push(out, word);
+        }
+        out.extend_from_slice(&entry.object[..self.format.size()]);
+        let path = self.path(entry);
+        let length = u16::try_from(path.len()).unwrap_or(NAME_LENGTH).min(NAME_LENGTH);
+        let is_extended = if entry.extended == 0 { 0 } else { EXTENDED };
+        let flags = (entry.flags & STAGE & !ASSUME_VALID) | is_extended | length;
+        out.extend_from_slice(&flags.to_be_bytes());
+        if entry.extended != 0 {
+            out.extend_from_slice(&entry.extended.to_be_bytes());
+        }
+        out.extend_from_slice(path);
+        let used = out.len() - start;
+        out.resize(start + (used + 1).next_multiple_of(8), 0);
+    }
+}
+
+/// Whether a path stays below its root and out of `.git`; anything else may come only from a
+/// hostile or damaged repository.
+pub(crate) fn is_safe(path: &[u8]) -> bool {
+    let is_name = |part: &[u8]| {
+        !matches!(part, b"" | b"." | b"..")
+            && !part.eq_ignore_ascii_case(b".git")
+            && !part.contains(&0)
+    };
+    path.split(|byte| *byte == b'/').all(is_name)
+}
+
+fn push(out: &mut Vec<u8>, word: u32) {
+    out.extend_from_slice(&word.to_be_bytes());
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], IndexError> {
+        let split = self.rest.split_at_checked(count);
+        let (taken, rest) =
+            split.ok_or(IndexError::Damaged("it ends in the middle of an entry"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn u32(&mut self) -> Result<u32, IndexError> {
+        Ok(u32::from_be_bytes(self.take(4)?.try_into().expect("four bytes were taken")))
+    }
+
+    fn u16(&mut self) -> Result<u16, IndexError> {
+        Ok(u16::from_be_bytes(self.take(2)?.try_into().expect("two bytes were taken")))
+    }
+
+    fn until_nul(&mut self) -> Result<&'a [u8], IndexError> {
+        let end = self.rest.iter().position(|byte| *byte == 0);
+        let taken = self.take(end.ok_or(IndexError::Damaged("a path does not end"))?)?;
+        self.take(1)?;
+        Ok(taken)
+    }
+
+    /// Git's offset encoding: seven bits a byte, each continuation adding one.
+    fn varint(&mut self) -> Result<usize, IndexError> {
+        let mut byte = self.take(1)?[0];
+        let mut value = usize::from(byte & 0x7f);
+        while byte & 0x80 != 0 {
+            byte = self.take(1)?[0];
+            let next = value.checked_add(1).and_then(|value| value.checked_mul(128));
+            let next = next.ok_or(IndexError::Damaged("a number is too large"))?;
+            value = next | usize::from(byte & 0x7f);
+        }
+        Ok(value)
+    }
+}

@@ -1,0 +1,72 @@
+//! `loom-snapshot`: disposable, faithful copies of a repository as it is now.
+//!
+//! Everything that asks git runs git as a process and nothing links a git library: git is on PATH
+//! wherever a repository is, and libgit2 opens neither SHA-256, reftable, split-index nor
+//! sparse-index repositories. One mechanism covers all of them. Only the index is read here,
+//! because the snapshot's own index is written from it.
+//!
+//! [`create`] wires one snapshot; [`work_tree`] is the pass over the files; [`dot_git`],
+//! [`objects`] and [`config`] build the repository around them.
+
+mod changed;
+mod config;
+mod copy;
+mod create;
+mod destination;
+mod dot_git;
+mod errors;
+mod facts;
+mod folders;
+mod git;
+mod index;
+mod list;
+mod listing;
+mod objects;
+mod pool;
+mod progress;
+mod prune;
+mod records;
+mod remove;
+mod repository;
+mod source_index;
+mod special;
+mod stat;
+mod transfer;
+mod work_tree;
+
+use clap::{Parser, Subcommand};
+use libloom_entry::{Context, Failure};
+
+/// Make and manage isolated workspaces: disposable copies of a repository as it is now
+#[derive(Debug, Parser)]
+#[command(name = "loom-snapshot", subcommand_required = true, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Create(create::CreateArgs),
+    Facts(facts::FactsArgs),
+    List(list::ListArgs),
+    Show(list::ShowArgs),
+    Prune(prune::PruneArgs),
+    Rm(prune::RmArgs),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever keeps it from being done, in words.
+pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
+    let Arguments { command } = arguments;
+    match command {
+        Command::Create(args) => create::run(&args, context),
+        Command::Facts(args) => facts::run(&args, context),
+        Command::List(args) => list::list(&args, context),
+        Command::Show(args) => list::show(&args, context),
+        Command::Prune(args) => prune::prune(&args, context),
+        Command::Rm(args) => prune::rm(&args, context),
+    }
+}

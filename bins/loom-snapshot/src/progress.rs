@@ -1,0 +1,66 @@
+//! What all threads of one snapshot share: how far it is, and whether to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use libloom_entry::{Failure, Kind, OrFail};
+
+/// Counters and the wish to stop.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    files: AtomicU64,
+    bytes: AtomicU64,
+    failed: Arc<AtomicBool>,
+    signal: Arc<AtomicUsize>,
+}
+
+impl Progress {
+    /// Counters at zero; SIGINT and SIGTERM from now on ask to stop instead of ending us.
+    pub(crate) fn listening() -> Result<Self, Failure> {
+        let progress = Self::default();
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            let number = usize::try_from(signal).expect("signal numbers are positive");
+            signal_hook::flag::register_usize(signal, Arc::clone(&progress.signal), number)
+                .or_could_not("cannot listen for signals")?;
+        }
+        Ok(progress)
+    }
+
+    /// Counters of their own, for files that are not the user's; the wish to stop is shared.
+    pub(crate) fn uncounted(&self) -> Self {
+        let (failed, signal) = (Arc::clone(&self.failed), Arc::clone(&self.signal));
+        Self { failed, signal, ..Self::default() }
+    }
+
+    /// One more file of `bytes` is there.
+    pub(crate) fn add(&self, bytes: u64) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Files and bytes so far.
+    pub(crate) fn so_far(&self) -> (u64, u64) {
+        (self.files.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Tells the other threads that one failed, so that they need not go on.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether another thread failed or a signal came.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) || self.signal.load(Ordering::Relaxed) != 0
+    }
+
+    /// An error if a signal asked to stop.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let signal = self.signal.load(Ordering::Relaxed);
+        let kind = match i32::try_from(signal).unwrap_or_default() {
+            0 => return Ok(()),
+            signal_hook::consts::SIGINT => Kind::Interrupted,
+            _ => Kind::Terminated,
+        };
+        Err(Failure::new(kind, "stopped by a signal; nothing was left behind"))
+    }
+}

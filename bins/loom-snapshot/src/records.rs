@@ -1,0 +1,141 @@
+//! The snapshots of a repository that are known: recorded in it, or found where snapshots lie.
+//!
+//! A snapshot is only ever taken for ours if the record inside its `.git` bears its id; so a
+//! folder that took its path since is never removed.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use libloom_contract::layout::{Layout, SNAPSHOT_RECORD_IN_GIT};
+use libloom_contract::snapshot::Snapshot;
+use libloom_contract::store;
+use libloom_entry::{Context, Failure};
+use libloom_record::lock;
+
+use crate::destination::{PARTIAL, usual_places};
+use crate::remove::remove_tree;
+
+/// How the folders of snapshots begin that lie in the usual places.
+const NAMES: [&str; 2] = ["loom-snapshot-", "loom-run-local-"];
+
+/// All that is known of a repository's snapshots.
+pub(crate) struct Records {
+    layout: Layout,
+    /// Oldest first.
+    pub(crate) all: Vec<Known>,
+    /// What could not be read.
+    pub(crate) notes: Vec<String>,
+}
+
+/// One snapshot.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) record: Snapshot,
+    /// Whether the workspace is still there.
+    pub(crate) is_present: bool,
+    /// Whether the run it was made for is still going on.
+    pub(crate) in_use: bool,
+}
+
+impl Known {
+    /// Bytes it took when it was made.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.record.counts.bytes + self.record.counts.git_bytes
+    }
+}
+
+impl Records {
+    /// Reads the records of the repository at `root` and looks into the usual places.
+    pub(crate) fn read(context: &Context, root: &Path) -> Self {
+        let mut records =
+            Self { layout: Layout::of_repository(root), all: Vec::new(), notes: Vec::new() };
+        for path in entries(&records.layout.snapshots()) {
+            if path.extension().is_some_and(|extension| extension == "json") {
+                match store::read::<Snapshot>(&path) {
+                    Ok(record) => records.add(record),
+                    Err(error) => records.notes.push(format!("record left out: {error}")),
+                }
+            }
+        }
+        for folder in usual_places(context).iter().flat_map(|place| entries(place)) {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            let record =
+                NAMES.iter().any(|prefix| name.starts_with(prefix)).then(|| inside(&folder));
+            if let Some(record) = record.flatten().filter(|r| Path::new(&r.repo_root) == root) {
+                records.add(record);
+            }
+        }
+        records.all.sort_by_key(|known| known.record.created_at);
+        records
+    }
+
+    fn add(&mut self, record: Snapshot) {
+        if self.all.iter().any(|known| known.record.id == record.id) {
+            return;
+        }
+        let is_present = is_the_one(&record);
+        let run = record.run_id.as_deref().map(|run_id| self.layout.run(run_id));
+        let in_use = is_present && run.is_some_and(|run| lock::is_held(run.folder()));
+        self.all.push(Known { record, is_present, in_use });
+    }
+
+    /// The snapshot that `word` names: its id, a part of the id that only one has, or `latest`.
+    pub(crate) fn find(&self, word: &str) -> Result<&Known, Failure> {
+        if word == "latest" {
+            return self.all.last().ok_or_else(|| Failure::could_not("there is no snapshot yet"));
+        }
+        let exact = self.all.iter().find(|known| known.record.id == word);
+        let having: Vec<_> =
+            self.all.iter().filter(|known| known.record.id.contains(word)).collect();
+        match (exact, having.as_slice()) {
+            (Some(known), _) => Ok(known),
+            (None, [known]) => Ok(*known),
+            (None, []) => Err(Failure::could_not(format!("no snapshot has the id `{word}`"))),
+            (None, several) => {
+                let what = format!("`{word}` is part of the ids of {} snapshots", several.len());
+                Err(Failure::could_not(what))
+            }
+        }
+        .map_err(|failure| failure.hint("`loom snapshot list` shows the ids"))
+    }
+
+    /// Removes a snapshot's workspace, if it is there, and its record.
+    pub(crate) fn remove(&self, known: &Known) -> io::Result<()> {
+        let place = Path::new(&known.record.path);
+        if is_the_one(&known.record) {
+            // Under the name of a leftover, so that a removal cut short is finished by `prune`.
+            let leftover = leftover_name(place);
+            fs::rename(place, &leftover)?;
+            remove_tree(&leftover)?;
+        }
+        match fs::remove_file(self.layout.snapshot(&known.record.id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn leftover_name(place: &Path) -> PathBuf {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    place.with_file_name(format!(".{name}{PARTIAL}"))
+}
+
+/// Whether what lies at the record's path is the snapshot it speaks of.
+fn is_the_one(record: &Snapshot) -> bool {
+    inside(Path::new(&record.path)).is_some_and(|found| found.id == record.id)
+}
+
+/// The record inside a workspace.
+fn inside(workspace: &Path) -> Option<Snapshot> {
+    let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|m| m.is_dir());
+    let dot_git = workspace.join(".git");
+    let is_workspace = is_folder(workspace) && is_folder(&dot_git);
+    is_workspace.then(|| store::read(&dot_git.join(SNAPSHOT_RECORD_IN_GIT)).ok()).flatten()
+}
+
+/// What a folder holds; nothing if it cannot be read.
+pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.flatten().map(|entry| entry.path()).collect()
+}

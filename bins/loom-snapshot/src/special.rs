@@ -1,0 +1,70 @@
+//! FIFOs, sockets and devices among the files: git does not see them, so neither does a snapshot,
+//! but the user is told.
+//!
+//! Only folders that hold something git sees are looked at; an extra walk through everything
+//! would cost more than the note is worth.
+
+use std::os::fd::AsFd;
+
+use libloom_console::printable;
+use libloom_entry::{Failure, OrFail};
+use rustix::fs::FileType;
+
+use crate::folders::Folders;
+use crate::git::{Git, pieces};
+use crate::listing::names;
+use crate::pool::Pool;
+
+/// How many are named, and asked about.
+const MOST: usize = 100;
+
+/// Notes about special files beside `paths`, which come sorted; ignored ones are not worth one.
+pub(crate) fn notes<'p>(
+    pool: &Pool<'_>,
+    git: &Git,
+    paths: impl Iterator<Item = &'p [u8]>,
+) -> Result<Vec<String>, Failure> {
+    let found = find(pool, paths).or_could_not("cannot list a folder of the work tree")?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answer = git.ask(&["check-ignore", "-z", "--stdin"], &found.join(&0))?.stdout;
+    let ignored: Vec<&[u8]> = pieces(&answer).collect();
+    let seen = found.iter().filter(|path| !ignored.contains(&path.as_slice()));
+    Ok(seen.map(|path| note(path)).collect())
+}
+
+fn note(path: &[u8]) -> String {
+    let text = String::from_utf8_lossy(path).into_owned();
+    format!("`{}` left out: neither file, folder nor symlink", printable(&text))
+}
+
+fn find<'p>(
+    pool: &Pool<'_>,
+    paths: impl Iterator<Item = &'p [u8]>,
+) -> Result<Vec<Vec<u8>>, rustix::io::Errno> {
+    let mut folders = Folders::new(pool.source, pool.copy);
+    let mut found = Vec::new();
+    let mut last: Option<&[u8]> = None;
+    // The empty path stands for the top folder, which may hold no file itself.
+    for path in std::iter::once(b"".as_slice()).chain(paths) {
+        let end = path.iter().rposition(|byte| *byte == b'/');
+        let folder = &path[..end.map_or(0, |end| end + 1)];
+        if last == Some(folder) || pool.progress.is_stopping() {
+            continue;
+        }
+        last = Some(folder);
+        folders.go_to(path)?;
+        let Some(source) = folders.source() else { continue };
+        for (name, kind) in names(source.as_fd(), ".")? {
+            let is_special = !matches!(
+                kind,
+                FileType::RegularFile | FileType::Directory | FileType::Symlink | FileType::Unknown
+            );
+            if is_special && found.len() < MOST {
+                found.push([folder, &name].concat());
+            }
+        }
+    }
+    Ok(found)
+}

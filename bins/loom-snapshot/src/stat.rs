@@ -1,0 +1,85 @@
+//! What the file system says about a file, and the part of it that git's index remembers.
+
+use rustix::fs::{FileType, Stat};
+
+/// The stat data of one index entry, cut to 32 bits as git cuts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StatData {
+    changed: (u32, u32),
+    modified: (u32, u32),
+    device: u32,
+    inode: u32,
+    owner: u32,
+    group: u32,
+    size: u32,
+}
+
+impl StatData {
+    /// From the ten words of an index entry, with its mode beside it.
+    pub(crate) fn of_index(words: [u32; 10]) -> (Self, u32) {
+        let [cs, cn, ms, mn, device, inode, mode, owner, group, size] = words;
+        let stat =
+            Self { changed: (cs, cn), modified: (ms, mn), device, inode, owner, group, size };
+        (stat, mode)
+    }
+
+    /// The ten words of an index entry.
+    pub(crate) fn to_index(self, mode: u32) -> [u32; 10] {
+        let Self { changed, modified, device, inode, owner, group, size } = self;
+        let (cs, cn) = changed;
+        let (ms, mn) = modified;
+        [cs, cn, ms, mn, device, inode, mode, owner, group, size]
+    }
+
+    /// From what the system says.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::unnecessary_cast,
+        reason = "git keeps the low 32 bits; the field types differ between systems"
+    )]
+    pub(crate) fn of_file(stat: &Stat) -> Self {
+        Self {
+            changed: (stat.st_ctime as u32, stat.st_ctime_nsec as u32),
+            modified: (stat.st_mtime as u32, stat.st_mtime_nsec as u32),
+            device: stat.st_dev as u32,
+            inode: stat.st_ino as u32,
+            owner: stat.st_uid as u32,
+            group: stat.st_gid as u32,
+            size: stat.st_size as u32,
+        }
+    }
+
+    /// Whether git would call a file with the data `file` unchanged without reading it.
+    ///
+    /// `index_second` is when the index was written: a file modified in that second or later may
+    /// have been modified after it was added (git's "racy" entries; a git built without
+    /// nanoseconds decides by seconds, and we are not less careful).
+    pub(crate) fn proves_clean(&self, file: &StatData, index_second: i64) -> bool {
+        // The device is not compared: git does not either, because it changes with each mount.
+        let same = StatData { device: file.device, ..*self } == *file;
+        same && i64::from(self.modified.0) < index_second
+    }
+
+    /// Size that the index remembers, for estimates.
+    pub(crate) fn size(&self) -> u64 {
+        self.size.into()
+    }
+}
+
+/// What kind of thing a path is.
+pub(crate) fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+/// Permission bits that the copy gets: neither set-user-id nor sticky.
+#[expect(clippy::useless_conversion, reason = "the field's type differs between systems")]
+pub(crate) fn permissions(stat: &Stat) -> u32 {
+    u32::from(stat.st_mode) & 0o777
+}
+
+/// Whether a file was written to between two looks at it.
+pub(crate) fn is_torn(before: &Stat, after: &Stat) -> bool {
+    let key = |s: &Stat| (s.st_ino, s.st_dev, s.st_size, s.st_mtime, s.st_mtime_nsec);
+    key(before) != key(after)
+}

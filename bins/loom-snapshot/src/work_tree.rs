@@ -1,0 +1,461 @@
+//! Copies one repository, work tree and `.git`, into an empty folder; submodules the same way.
+//!
+//! One pass: every path of the index is copied as it is in the work tree, without asking whether
+//! it changed; then what git lists as untracked; meanwhile `.git` is built. The index comes last,
+//! because it holds the stat data of the copies.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::thread;
+use std::time::Instant;
+
+use globset::GlobSet;
+use libloom_console::printable;
+use libloom_contract::layout;
+use libloom_contract::snapshot::{Counts, Facts, Method, Phase};
+use libloom_entry::{Environment, Failure, OrFail};
+use rustix::fs::FileType;
+
+use crate::config;
+use crate::copy::Copied;
+use crate::dot_git;
+use crate::errors::cannot_write;
+use crate::folders::Folders;
+use crate::git::{Running, path_of, pieces};
+use crate::index::{Index, is_safe};
+use crate::listing::{open_root, tree};
+use crate::objects::{Objects, copy_objects};
+use crate::pool::{Pool, Tally, size};
+use crate::progress::Progress;
+use crate::repository::{Answers, Asked, Repository, is_below};
+use crate::source_index::{self, SourceIndex};
+use crate::special;
+use crate::stat::{StatData, kind};
+use crate::transfer::Transfer;
+
+/// How deep submodules may lie in submodules.
+const DEPTH: usize = 16;
+
+/// What is wanted, and what all repositories of one snapshot share.
+pub(crate) struct Request<'a> {
+    pub(crate) env: &'a Environment,
+    pub(crate) transfer: &'a Transfer,
+    pub(crate) progress: &'a Progress,
+    pub(crate) untracked: bool,
+    pub(crate) ignored: Option<&'a GlobSet>,
+}
+
+/// What was made of one repository.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) facts: Facts,
+    pub(crate) counts: Counts,
+    pub(crate) objects: Method,
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Copies `repository` into the empty folder `copy`; `on_facts` hears the facts early.
+pub(crate) fn copy_repository(
+    request: &Request<'_>,
+    repository: &Repository,
+    copy: &Path,
+    on_facts: &(dyn Fn(&Facts) + Sync),
+) -> Result<Made, Failure> {
+    Job { request, repository, copy, depth: 0 }.run(on_facts)
+}
+
+struct Job<'a> {
+    request: &'a Request<'a>,
+    repository: &'a Repository,
+    copy: &'a Path,
+    depth: usize,
+}
+
+/// Git processes started before anything is copied.
+struct Questions {
+    asked: Asked,
+    config: Running,
+    untracked: Option<Running>,
+    ignored: Option<Running>,
+}
+
+/// What became of the files of one repository.
+struct Files {
+    counts: Counts,
+    clean: Vec<(usize, StatData)>,
+    notes: Vec<String>,
+}
+
+/// Sums over paths, of the index or of a listing.
+#[derive(Default)]
+struct Sums {
+    files: u64,
+    missing: u64,
+    symlinks: u64,
+    bytes: u64,
+    /// Numbers of the paths where the work tree has a folder.
+    folders: Vec<usize>,
+    /// Stat data of the copies that git may take for unchanged.
+    clean: Vec<(usize, StatData)>,
+}
+
+impl Sums {
+    fn count(&mut self, at: usize, copied: &Copied) {
+        match copied {
+            Copied::Missing => self.missing += 1,
+            Copied::Folder => self.folders.push(at),
+            Copied::File { copy, .. } => {
+                self.files += 1;
+                self.bytes += size(copy);
+                self.symlinks += u64::from(kind(copy) == FileType::Symlink);
+            }
+        }
+    }
+
+    fn join(all: Vec<Sums>) -> Sums {
+        all.into_iter().fold(Sums::default(), |mut sum, one| {
+            sum.files += one.files;
+            sum.missing += one.missing;
+            sum.symlinks += one.symlinks;
+            sum.bytes += one.bytes;
+            sum.folders.extend(one.folders);
+            sum.clean.extend(one.clean);
+            sum
+        })
+    }
+}
+
+impl Tally for Sums {
+    fn add(&mut self, at: usize, copied: Copied) -> Result<(), Failure> {
+        self.count(at, &copied);
+        Ok(())
+    }
+}
+
+/// Sums over the index, which also learn what is clean.
+struct Tracked<'a> {
+    source: &'a SourceIndex,
+    sums: Sums,
+}
+
+impl Tally for Tracked<'_> {
+    fn add(&mut self, at: usize, copied: Copied) -> Result<(), Failure> {
+        let entry = &self.source.index.entries[at];
+        if let Copied::File { source, copy } = &copied
+            && entry.stat.proves_clean(&StatData::of_file(source), self.source.second)
+        {
+            self.sums.clean.push((at, StatData::of_file(copy)));
+        }
+        if matches!(copied, Copied::Missing) && entry.is_skipped() {
+            return Ok(());
+        }
+        self.sums.count(at, &copied);
+        Ok(())
+    }
+}
+
+impl Job<'_> {
+    fn run(&self, on_facts: &(dyn Fn(&Facts) + Sync)) -> Result<Made, Failure> {
+        let mut clock = Clock::default();
+        let questions = self.ask()?;
+        let dot_git = self.copy.join(".git");
+        dot_git::make_folders(&dot_git)?;
+        let source = source_index::read(self.repository, &dot_git.join("loom-scratch"))?;
+        clock.lap("plan");
+        let Questions { asked, config, untracked, ignored } = questions;
+        let (parts, work) = thread::scope(|scope| {
+            let git = scope
+                .spawn(|| self.guard(|| self.build_dot_git(&dot_git, asked, config, on_facts)));
+            let listed = scope.spawn(|| list(untracked, ignored, self.request.ignored));
+            let work = self.guard(|| {
+                self.copy_work_tree(&source, &mut clock, || {
+                    listed.join().expect("no thread panics")
+                })
+            });
+            (git.join().expect("no thread panics"), work)
+        });
+        // The work tree's failure names a path of the user's; `.git` may only have been told to stop.
+        let mut files = work?;
+        let (objects, answers, git_ms) = parts?;
+        clock.phases.push(Phase { name: "git".into(), ms: git_ms });
+        if source.exists {
+            write_index(&source.index, files.clean, &dot_git)?;
+        }
+        clock.lap("index");
+        files.counts.git_bytes += objects.bytes;
+        Ok(Made {
+            facts: answers.facts,
+            counts: files.counts,
+            objects: objects.method,
+            phases: clock.phases,
+            notes: files.notes,
+        })
+    }
+
+    /// Tells the other threads when `work` failed.
+    fn guard<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        let result = work();
+        if result.is_err() {
+            self.request.progress.fail();
+        }
+        result
+    }
+
+    fn ask(&self) -> Result<Questions, Failure> {
+        let git = &self.repository.git;
+        let list = |more: &[&str]| {
+            let args = [&["ls-files", "--others", "--exclude-standard", "-z"], more].concat();
+            git.start(&args)
+        };
+        let untracked = self.request.untracked.then(|| list(&[])).transpose()?;
+        let ignored = self.request.ignored.map(|_| list(&["--ignored"])).transpose()?;
+        Ok(Questions {
+            asked: self.repository.ask()?,
+            config: config::ask(git)?,
+            untracked,
+            ignored,
+        })
+    }
+
+    fn build_dot_git(
+        &self,
+        dot_git: &Path,
+        asked: Asked,
+        config: Running,
+        on_facts: &(dyn Fn(&Facts) + Sync),
+    ) -> Result<(Objects, Answers, u64), Failure> {
+        let start = Instant::now();
+        // Refs before objects: what they name now is among the objects copied afterwards.
+        let answers = asked.answer(self.repository)?;
+        on_facts(&answers.facts);
+        dot_git::write_refs(dot_git, &answers)?;
+        let progress = self.request.progress.uncounted();
+        dot_git::copy_state(self.repository, dot_git, &progress)?;
+        let config = config::build(&config.finish()?, self.request.env);
+        dot_git::write(&dot_git.join("config"), &config)?;
+        let (from, to) = (self.repository.objects(), dot_git.join("objects"));
+        let objects = copy_objects(&from, &to, &progress)?;
+        Ok((objects, answers, milliseconds(start)))
+    }
+
+    fn copy_work_tree(
+        &self,
+        source: &SourceIndex,
+        clock: &mut Clock,
+        listed: impl FnOnce() -> Result<Vec<Vec<u8>>, Failure>,
+    ) -> Result<Files, Failure> {
+        let root = self.repository.root.as_path();
+        let from =
+            open_root(root).or_could_not(format_args!("cannot open `{}`", root.display()))?;
+        let to = open_root(self.copy)
+            .map_err(|e| cannot_write(format_args!("cannot open `{}`", self.copy.display()), e))?;
+        let Request { transfer, progress, .. } = *self.request;
+        let pool = Pool { source: from.as_fd(), copy: to.as_fd(), transfer, progress };
+        let index = &source.index;
+        let path = |at: usize| {
+            let path = index.path(&index.entries[at]);
+            let is_again = at > 0 && index.path(&index.entries[at - 1]) == path;
+            (!is_again && !index.entries[at].is_sparse_folder()).then_some(path)
+        };
+        let tally = || Tracked { source, sums: Sums::default() };
+        let (tracked, special) = thread::scope(|scope| {
+            let paths = index.entries.iter().map(|entry| index.path(entry));
+            let special = scope.spawn(|| special::notes(&pool, &self.repository.git, paths));
+            let tracked = pool.copy(index.entries.len(), path, tally);
+            (tracked, special.join().expect("no thread panics"))
+        });
+        let tracked = Sums::join(tracked?.into_iter().map(|tally| tally.sums).collect());
+        let mut files = Files { notes: special?, clean: tracked.clean, counts: Counts::default() };
+        files.counts.tracked = tracked.files;
+        files.counts.deleted = tracked.missing;
+        files.counts.symlinks = tracked.symlinks;
+        files.counts.bytes = tracked.bytes;
+        clock.lap("copy");
+        self.copy_untracked(&pool, listed()?, &mut files)?;
+        clock.lap("untracked");
+        for at in tracked.folders {
+            let entry = &index.entries[at];
+            let path = index.path(entry);
+            if !self.copy_submodule(&pool, path, entry.is_gitlink(), &mut files)? {
+                files.counts.deleted += 1;
+            }
+        }
+        Ok(files)
+    }
+
+    fn copy_untracked(
+        &self,
+        pool: &Pool<'_>,
+        mut paths: Vec<Vec<u8>>,
+        copied: &mut Files,
+    ) -> Result<(), Failure> {
+        let mut repositories: Vec<Vec<u8>> = Vec::new();
+        while !paths.is_empty() {
+            let (nested, files): (Vec<_>, Vec<_>) =
+                paths.into_iter().partition(|p| p.ends_with(b"/"));
+            let sums = pool.copy(files.len(), |at| Some(&files[at][..]), Sums::default)?;
+            let sums = Sums::join(sums);
+            copied.counts.untracked += sums.files;
+            copied.counts.symlinks += sums.symlinks;
+            copied.counts.bytes += sums.bytes;
+            // A nested repository's own submodules are listed as folders without a slash.
+            let deeper = sums.folders.into_iter().map(|at| [&files[at][..], b"/"].concat());
+            let deeper = deeper.filter(|folder| self.has_repository(folder));
+            paths = Vec::new();
+            for folder in nested.into_iter().chain(deeper) {
+                paths.extend(self.list_nested(pool, &folder)?);
+                repositories.push(folder);
+            }
+        }
+        copied.counts.repositories += repositories.len() as u64;
+        copied.notes.extend(repositories.iter().map(|path| {
+            let path = String::from_utf8_lossy(path).into_owned();
+            format!(
+                "nested repository `{}` copied as plain files, without its .git",
+                printable(&path)
+            )
+        }));
+        Ok(())
+    }
+
+    /// What a nested repository holds, ignored files left out as everywhere.
+    fn list_nested(&self, pool: &Pool<'_>, folder: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+        let path = self.repository.root.join(path_of(folder));
+        let bare = folder.strip_suffix(b"/").unwrap_or(folder);
+        let args =
+            ["ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z"];
+        let output = self.repository.git.at(&path).output(&args)?;
+        if !output.status.success() {
+            return tree(pool.source, bare)
+                .or_could_not(format_args!("cannot list `{}`", path.display()));
+        }
+        let paths = pieces(&output.stdout).map(|piece| [bare, b"/", piece].concat());
+        paths.map(checked).collect()
+    }
+
+    /// Copies the repository in a folder where the index has an entry; false if there is none and
+    /// the entry is no submodule, that is, git calls the path deleted.
+    fn copy_submodule(
+        &self,
+        pool: &Pool<'_>,
+        path: &[u8],
+        is_gitlink: bool,
+        copied: &mut Files,
+    ) -> Result<bool, Failure> {
+        let (from, to) = (self.repository.root.join(path_of(path)), self.copy.join(path_of(path)));
+        let has_repository = self.has_repository(path);
+        if !has_repository && !is_gitlink {
+            return Ok(false);
+        }
+        let mut folders = Folders::new(pool.source, pool.copy);
+        let made = folders.go_to(&[path, b"/."].concat()).and_then(|_| folders.copy().map(drop));
+        made.map_err(|error| cannot_write(format_args!("cannot make `{}`", to.display()), error))?;
+        if !has_repository {
+            return Ok(true);
+        }
+        let within = |failure: Failure| {
+            failure.context(format_args!("cannot copy the submodule `{}`", from.display()))
+        };
+        if self.depth >= DEPTH {
+            return Err(within(Failure::could_not(format!(
+                "submodules lie more than {DEPTH} deep"
+            ))));
+        }
+        let repository =
+            Repository::discover(&self.repository.git.at(&from), &from).map_err(within)?;
+        let job = Job {
+            request: self.request,
+            repository: &repository,
+            copy: &to,
+            depth: self.depth + 1,
+        };
+        let made = job.run(&|_| {}).map_err(within)?;
+        add(&mut copied.counts, &made.counts);
+        copied.notes.extend(made.notes);
+        Ok(true)
+    }
+
+    fn has_repository(&self, folder: &[u8]) -> bool {
+        self.repository.root.join(path_of(folder)).join(".git").symlink_metadata().is_ok()
+    }
+}
+
+fn add(counts: &mut Counts, more: &Counts) {
+    counts.tracked += more.tracked;
+    counts.deleted += more.deleted;
+    counts.untracked += more.untracked;
+    counts.symlinks += more.symlinks;
+    counts.repositories += more.repositories + 1;
+    counts.bytes += more.bytes;
+    counts.git_bytes += more.git_bytes;
+}
+
+/// The untracked paths, and those ignored ones that were asked for, sorted.
+fn list(
+    untracked: Option<Running>,
+    ignored: Option<Running>,
+    wanted: Option<&GlobSet>,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut paths = Vec::new();
+    if let Some(untracked) = untracked {
+        paths.extend(pieces(&untracked.finish()?).map(<[u8]>::to_vec));
+    }
+    if let (Some(ignored), Some(wanted)) = (ignored, wanted) {
+        let listing = ignored.finish()?;
+        paths.extend(
+            pieces(&listing).filter(|path| wanted.is_match(path_of(path))).map(<[u8]>::to_vec),
+        );
+    }
+    paths.retain(|path| !is_below(path, layout::RUNTIME.as_ref()));
+    paths.sort();
+    paths.dedup();
+    paths.into_iter().map(checked).collect()
+}
+
+fn checked(path: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if is_safe(path.strip_suffix(b"/").unwrap_or(&path)) {
+        return Ok(path);
+    }
+    let text = String::from_utf8_lossy(&path).into_owned();
+    Err(Failure::could_not(format!(
+        "git lists the path `{}`, which leads out of the work tree",
+        printable(&text)
+    )))
+}
+
+fn write_index(
+    index: &Index,
+    clean: Vec<(usize, StatData)>,
+    dot_git: &Path,
+) -> Result<(), Failure> {
+    let mut stats = vec![None; index.entries.len()];
+    for (at, stat) in clean {
+        stats[at] = Some(stat);
+    }
+    dot_git::write(&dot_git.join("index"), &index.to_bytes(&stats))
+}
+
+/// Splits the time into phases.
+struct Clock {
+    last: Instant,
+    phases: Vec<Phase>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { last: Instant::now(), phases: Vec::new() }
+    }
+}
+
+impl Clock {
+    fn lap(&mut self, name: &str) {
+        self.phases.push(Phase { name: name.to_owned(), ms: milliseconds(self.last) });
+        self.last = Instant::now();
+    }
+}
+
+/// Whole milliseconds since `start`.
+pub(crate) fn milliseconds(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,34 @@
+//! The canonical list of a work tree, made by git, `find` and `sha256sum`.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Sandbox, source_root};
+
+/// The script that prints the list (`sh SCRIPT FOLDER`); it can also run inside a job.
+pub fn tree_list_script() -> PathBuf {
+    source_root().join("shared/testkit/src/tree_list.sh")
+}
+
+/// Type, mode, link target and SHA-256 of every tracked and untracked file in `folder`, the
+/// entries of its index and its status, one record a line; names are escaped.
+pub fn tree_list(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
+    let output = sandbox.program("sh".as_ref()).arg(tree_list_script()).arg(folder).output();
+    let output = output.expect("there is a shell");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cannot list `{}`:\n{said}", folder.display());
+    let records = output.stdout.split(|byte| *byte == 0);
+    records.map(|record| record.escape_ascii().to_string()).collect()
+}
+
+/// Fails, showing what differs, unless two lists are the same.
+pub fn assert_same_list(expected: &[String], found: &[String]) {
+    let lacks = |list: &[String], other: &[String]| -> Vec<String> {
+        let other: std::collections::BTreeSet<_> = other.iter().collect();
+        list.iter().filter(|record| !other.contains(record)).take(20).cloned().collect()
+    };
+    let (missing, surplus) = (lacks(expected, found), lacks(found, expected));
+    assert!(
+        expected == found,
+        "the trees differ\nonly in the first: {missing:#?}\nonly in the second: {surplus:#?}"
+    );
+}

@@ -1,0 +1,170 @@
+//! `loom-snapshot list`, `show`, `prune` and `rm`.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use libloom_testkit::{Leftovers, Repo, Sandbox, wait_until};
+use predicates::prelude::*;
+use predicates::str::contains;
+
+use crate::snapshot::snapshot;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn with_repo(test: impl FnOnce(&Repo<'_>)) {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.write("a", "a").commit("a");
+    test(&repo);
+}
+
+fn run(repo: &Repo<'_>, arguments: &[&str]) -> assert_cmd::assert::Assert {
+    repo.command("loom-snapshot").args(arguments).assert()
+}
+
+fn id(workspace: &Path) -> &str {
+    workspace.file_name().unwrap().to_str().unwrap()
+}
+
+fn partials(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.to_string_lossy().ends_with(".loom-partial")).collect()
+}
+
+#[test]
+fn list_and_show_know_what_was_made() {
+    with_repo(|repo| {
+        run(repo, &["list"]).success().stdout("").stderr("no snapshots\n");
+        let (first, second) = (snapshot(repo, &[]), snapshot(repo, &["--run-id", "run-7"]));
+        let both = contains(id(&first)).and(contains(id(&second))).and(contains("kept"));
+        run(repo, &["list"]).success().stdout(both);
+        run(repo, &["show", "latest"])
+            .success()
+            .stdout(contains(id(&second)).and(contains("run-7")));
+        run(repo, &["show", id(&first), "--json"])
+            .success()
+            .stdout(contains("\"loom.snapshot.v1\""));
+        run(repo, &["show", "nothing"]).code(3).stderr(contains("`nothing`"));
+    });
+}
+
+#[test]
+fn prune_keeps_the_newest_and_says_before_what_it_would_do() {
+    with_repo(|repo| {
+        let made = [snapshot(repo, &[]), snapshot(repo, &[]), snapshot(repo, &[])];
+        run(repo, &["prune"]).success().stdout("");
+        run(repo, &["prune", "--older-than", "1h"]).success().stdout("");
+        let first_two = format!("{}\n{}\n", made[0].display(), made[1].display());
+        run(repo, &["prune", "--keep", "1", "--dry-run"]).success().stdout(first_two.clone());
+        assert!(made.iter().all(|path| path.exists()));
+        run(repo, &["prune", "--keep", "1"]).success().stdout(first_two);
+        assert_eq!(made.map(|path| path.exists()), [false, false, true]);
+        assert_eq!(fs::read_dir(repo.runtime().join("snapshots")).unwrap().count(), 1);
+        run(repo, &["prune", "--all"]).success();
+        assert_eq!(fs::read_dir(repo.sandbox().temp()).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn a_snapshot_in_use_by_a_run_is_never_removed() {
+    with_repo(|repo| {
+        let workspace = snapshot(repo, &["--run-id", "run-1"]);
+        let logs = repo.runtime().join("logs/run-1");
+        fs::create_dir_all(&logs).unwrap();
+        let lock = File::open(&logs).unwrap();
+        lock.lock().unwrap();
+        run(repo, &["list"]).success().stdout(contains("in use"));
+        run(repo, &["prune", "--all"]).success().stdout("");
+        run(repo, &["rm", "latest"]).code(3).stderr(contains("in use by the run `run-1`"));
+        assert!(workspace.exists());
+        drop(lock);
+        run(repo, &["rm", "latest"]).success();
+        assert!(!workspace.exists());
+    });
+}
+
+#[test]
+fn only_what_loom_made_is_removed() {
+    with_repo(|repo| {
+        let workspace = snapshot(repo, &[]);
+        fs::remove_dir_all(&workspace).unwrap();
+        fs::create_dir(&workspace).unwrap();
+        fs::write(workspace.join("mine"), "not a snapshot").unwrap();
+        run(repo, &["prune", "--all"]).success().stdout("");
+        assert!(workspace.join("mine").exists(), "another folder has taken the place");
+        assert_eq!(fs::read_dir(repo.runtime().join("snapshots")).unwrap().count(), 0);
+        repo.sandbox().allow(Leftovers::AnyFile);
+    });
+}
+
+#[test]
+fn folders_that_a_job_made_read_only_are_removed() {
+    with_repo(|repo| {
+        let workspace = snapshot(repo, &[]);
+        let folder = workspace.join("cache/mod");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("x"), "x").unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+        run(repo, &["rm", "latest"]).success();
+        assert!(!workspace.exists());
+    });
+}
+
+#[test]
+fn a_snapshot_whose_record_was_lost_is_found() {
+    with_repo(|repo| {
+        let workspace = snapshot(repo, &[]);
+        fs::remove_dir_all(repo.runtime()).unwrap();
+        run(repo, &["list"]).success().stdout(contains(id(&workspace)));
+        run(repo, &["rm", "latest"]).success();
+        assert!(!workspace.exists());
+    });
+}
+
+/// A repository that takes long enough to copy to be interrupted.
+fn slow(repo: &Repo<'_>) {
+    for number in 0..6 {
+        let file = File::create(repo.path(format!("large-{number}"))).unwrap();
+        std::io::copy(&mut std::io::Read::take(std::io::repeat(b'x'), 64 << 20), &mut &file)
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_signal_leaves_nothing_behind() {
+    with_repo(|repo| {
+        slow(repo);
+        for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+            let mut child = repo.process("loom-snapshot").arg("create").spawn().unwrap();
+            wait_until("it has begun", LIMIT, || !partials(&repo.sandbox().temp()).is_empty());
+            let pid = child.id().to_string();
+            assert!(repo.program("kill").args([signal, &pid]).status().unwrap().success());
+            assert_eq!(child.wait().unwrap().code(), Some(code));
+            assert_eq!(fs::read_dir(repo.sandbox().temp()).unwrap().count(), 0);
+        }
+    });
+}
+
+#[test]
+fn what_a_killed_command_left_is_removed_by_prune_and_what_a_living_one_makes_is_not() {
+    with_repo(|repo| {
+        slow(repo);
+        let temp = repo.sandbox().temp();
+        let start = || {
+            let before = partials(&temp).len();
+            let child = repo.process("loom-snapshot").arg("create").spawn().unwrap();
+            wait_until("it has begun", LIMIT, || partials(&temp).len() > before);
+            child
+        };
+        let mut dead = start();
+        dead.kill().unwrap();
+        dead.wait().unwrap();
+        assert_eq!(partials(&temp).len(), 1);
+        let mut alive = start();
+        run(repo, &["prune"]).success().stderr(contains("1 unfinished"));
+        assert!(alive.wait().unwrap().success(), "the living one was not disturbed");
+        assert_eq!(partials(&temp), Vec::<PathBuf>::new());
+    });
+}
