@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 mod binaries;
+mod documents;
 mod leftovers;
 mod normalize;
 mod repo;
@@ -15,6 +16,7 @@ mod sandbox;
 mod wait;
 
 pub use binaries::binaries;
+pub use documents::check_documents;
 pub use leftovers::Leftovers;
 pub use normalize::normalize;
 pub use repo::Repo;

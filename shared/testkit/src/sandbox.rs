@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{Leftovers, Repo, binaries, leftovers, normalize};
+use crate::{Leftovers, Repo, binaries, check_documents, leftovers, normalize};
 
 /// Long enough for a slow machine, short enough that a hanging test ends.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -154,6 +154,16 @@ impl Sandbox {
         normalize(text, &self.root)
     }
 
+    /// Fails if a document of one of the repositories breaks the contract; called on drop, except
+    /// under the policies for tests that damage things ([`Leftovers`]).
+    pub fn check_documents(&self) {
+        if self.leftovers.get().documents_are_whole() {
+            for repo in self.repos.borrow().iter() {
+                check_documents(&repo.join(libloom_contract::layout::RUNTIME));
+            }
+        }
+    }
+
     /// Fails if something was left behind that the policy forbids; called on drop.
     pub fn check_leftovers(&self) {
         leftovers::check(self.leftovers.get(), &self.root, &self.temp(), &self.repos.borrow());
@@ -168,6 +178,7 @@ impl Drop for Sandbox {
         }
         assert!(ended.is_empty(), "processes left behind:\n{}", ended.join("\n"));
         self.check_leftovers();
+        self.check_documents();
         make_removable(self.folder.path());
     }
 }
