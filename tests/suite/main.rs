@@ -4,6 +4,9 @@
 
 mod alias;
 mod dispatch;
+mod docs;
+mod foreign;
+mod layering;
 
 use std::fs;
 

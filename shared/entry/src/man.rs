@@ -95,14 +95,8 @@ fn write_usage_and_options(sub: &Command, page: &mut Vec<u8>) -> io::Result<()> 
 }
 
 fn write_see_also(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
-    let others = match command.get_name() {
-        "loom" => "\\fBloom\\-run\\fR(1)",
-        _ => "\\fBloom\\fR(1)",
-    };
-    writeln!(
-        page,
-        ".SH \"SEE ALSO\"\n{others}, \\fBloom\\-workflow\\fR(5), \\fBloom\\-runtime\\fR(5)"
-    )
+    let other = if command.get_name() == "loom" { "loom\\-run" } else { "loom" };
+    writeln!(page, ".SH \"SEE ALSO\"\n\\fB{other}\\fR(1)")
 }
 
 /// `text` so that roff prints it as it is.

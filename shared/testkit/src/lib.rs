@@ -15,7 +15,7 @@ mod repo;
 mod sandbox;
 mod wait;
 
-pub use binaries::binaries;
+pub use binaries::{binaries, cargo};
 pub use documents::check_documents;
 pub use leftovers::Leftovers;
 pub use normalize::normalize;
