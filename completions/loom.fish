@@ -24,8 +24,10 @@ function __fish_loom_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c loom -n "__fish_loom_needs_command" -s C -d 'Run as if started in DIR' -r -F
-complete -c loom -n "__fish_loom_needs_command" -l color -d 'When to colour: auto, always or never' -r
+complete -c loom -n "__fish_loom_needs_command" -s C -d 'Run as if started in DIR' -r -f -a "(__fish_complete_directories)"
+complete -c loom -n "__fish_loom_needs_command" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
 complete -c loom -n "__fish_loom_needs_command" -l list -d 'List all commands; with --verbose also where they are'
 complete -c loom -n "__fish_loom_needs_command" -s q -l quiet -d 'Say only what is wrong and what the command must print'
 complete -c loom -n "__fish_loom_needs_command" -s v -l verbose -d 'Say more about what is done'
@@ -33,11 +35,39 @@ complete -c loom -n "__fish_loom_needs_command" -s h -l help -d 'Print help (see
 complete -c loom -n "__fish_loom_needs_command" -s V -l version -d 'Print version'
 complete -c loom -n "__fish_loom_needs_command" -f -a "help" -d 'Show the manual of a command'
 complete -c loom -n "__fish_loom_needs_command" -f -a "version" -d 'Show version, commit and contract versions'
-complete -c loom -n "__fish_loom_using_subcommand help" -l color -d 'When to colour: auto, always or never' -r
+complete -c loom -n "__fish_loom_using_subcommand help" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
 complete -c loom -n "__fish_loom_using_subcommand help" -s q -l quiet -d 'Say only what is wrong and what the command must print'
 complete -c loom -n "__fish_loom_using_subcommand help" -s v -l verbose -d 'Say more about what is done'
 complete -c loom -n "__fish_loom_using_subcommand help" -s h -l help -d 'Print help'
-complete -c loom -n "__fish_loom_using_subcommand version" -l color -d 'When to colour: auto, always or never' -r
+complete -c loom -n "__fish_loom_using_subcommand version" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
 complete -c loom -n "__fish_loom_using_subcommand version" -s q -l quiet -d 'Say only what is wrong and what the command must print'
 complete -c loom -n "__fish_loom_using_subcommand version" -s v -l verbose -d 'Say more about what is done'
 complete -c loom -n "__fish_loom_using_subcommand version" -s h -l help -d 'Print help'
+
+# `loom NAME ...` completes as `loom-NAME ...` does; NAME is whatever `loom --list` knows.
+function __fish_loom_names
+    loom --list 2>/dev/null | string replace -r ' +' \t
+end
+
+function __fish_loom_delegate
+    set -l words (commandline -opc)
+    set -e words[1]
+    argparse -s (__fish_loom_global_optspecs) -- $words 2>/dev/null
+    or return
+    set -l name $argv[1]
+    set -e argv[1]
+    complete -C "loom-$name "(string join ' ' -- (string escape -- $argv) (commandline -ct))
+end
+
+function __fish_loom_has_foreign_command
+    not __fish_loom_needs_command >/dev/null
+    and not __fish_loom_using_subcommand help version
+end
+
+complete -c loom -n __fish_loom_needs_command -f -a "(__fish_loom_names)"
+complete -c loom -n "__fish_loom_using_subcommand help" -f -a "(__fish_loom_names)"
+complete -c loom -n __fish_loom_has_foreign_command -f -a "(__fish_loom_delegate)"

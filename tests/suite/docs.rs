@@ -35,11 +35,11 @@ fn man_pages_and_completions_are_what_the_executables_generate() {
 
 #[expect(clippy::disallowed_methods, reason = "a switch for developers, not for Loom")]
 fn compare_or_write(path: &Path, generated: &[u8]) {
+    assert!(!generated.is_empty(), "nothing was generated for {}", path.display());
     if std::env::var_os("LOOM_REGENERATE").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, generated).unwrap();
     }
-    assert!(!generated.is_empty(), "nothing was generated for {}", path.display());
     let checked_in = fs::read(path).unwrap_or_default();
     let hint = "run `LOOM_REGENERATE=1 cargo test -p loom-tests docs`";
     assert!(checked_in == generated, "{} is out of date: {hint}", path.display());

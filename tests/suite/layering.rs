@@ -135,7 +135,7 @@ fn every_main_only_calls_its_library() {
         let Ok(text) = fs::read_to_string(&main) else { continue };
         let code = text.lines().filter(|line| !line.is_empty() && !line.starts_with("//"));
         let lines: Vec<&str> = code.collect();
-        let calls_entry = lines.get(1).is_some_and(|line| line.contains("libloom_entry::main("));
+        let calls_entry = lines.get(1).is_some_and(|line| line.contains("libloom_entry::main"));
         assert!(lines.len() == 3 && calls_entry, "{} is not three lines", main.display());
     }
 }
