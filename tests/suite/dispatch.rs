@@ -219,8 +219,8 @@ fn a_file_that_is_not_executable_is_named() {
 #[test]
 fn a_command_that_cannot_be_started_is_named() {
     let here = Installed::new();
-    let path = here.on_path("loom-foo", "true");
-    fs::write(&path, "#!/no/such/interpreter\n").unwrap();
+    let path = here.sandbox.bin().join("loom-foo");
+    here.sandbox.executable(&path, "#!/no/such/interpreter\n");
     let expected = format!("error: cannot start `{}`\n  caused by: ", path.display());
     here.loom().arg("foo").assert().code(3).stderr(starts_with(expected));
 }
@@ -232,9 +232,9 @@ fn list_names_every_command_and_runs_none() {
     let body = format!("touch {}", ran.display());
     here.in_own_folder("loom-check", &body);
     here.on_path("loom-zeta", &body);
-    let list = "help     Shows the manual of a command\n\
-                version  Shows version and contract versions\n\
-                check    Validates a workflow\n\
+    let list = "help     Show the manual of a command\n\
+                version  Show version, commit and contract versions\n\
+                check    Validate a workflow and leave a receipt\n\
                 zeta     (external command)\n";
     here.loom().arg("--list").assert().success().stdout(list).stderr("");
     assert!(!ran.exists());
@@ -251,8 +251,10 @@ fn verbose_list_shows_paths_and_marks_shadowed_copies() {
         .filter(|line| line.starts_with("check"))
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
-    let expected =
-        [format!("check Validates a workflow {own}"), format!("check (shadowed by {own}) {other}")];
+    let expected = [
+        format!("check Validate a workflow and leave a receipt {own}"),
+        format!("check (shadowed by {own}) {other}"),
+    ];
     assert_eq!(rows, expected);
 }
 

@@ -1,7 +1,6 @@
 //! The example of a command that is not ours, taken out of CONTRIBUTING.md and run.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use libloom_testkit::{Sandbox, source_root};
 use predicates::str::contains;
@@ -13,8 +12,7 @@ fn sandbox_with_example() -> Sandbox {
     let (example, _) = after.split_once("```\n").expect("the example ends");
     let sandbox = Sandbox::new();
     let path = sandbox.bin().join("loom-receipts");
-    fs::write(&path, format!("#!/bin/sh\n{example}")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.executable(&path, &format!("#!/bin/sh\n{example}"));
     sandbox
 }
 

@@ -30,7 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "libloom-workflow",
         ],
     ),
-    ("loom-snapshot", &["libloom-console", "libloom-contract", "libloom-entry"]),
+    ("loom-snapshot", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-record"]),
     (
         "loom-run",
         &[

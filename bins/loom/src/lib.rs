@@ -26,7 +26,7 @@ use crate::search::Search;
 
 pub use crate::completions::completions;
 
-/// Runs a repository's CI workflow on your own machine
+/// Run a repository's CI workflow on your own machine
 ///
 /// `loom COMMAND` runs `loom-COMMAND`: a shipped one from the folder that holds `loom`, any other
 /// from PATH. What stands after the command's name is handed on untouched.
