@@ -97,3 +97,75 @@ fn man_pages_are_clean_roff() {
         assert!(output.status.success() && said.is_empty(), "{}: {said}", page.display());
     }
 }
+
+/// Commands in texts that are examples of somebody else's.
+const FOREIGN: &[&str] = &["foo", "receipts"];
+
+#[test]
+fn commands_in_the_texts_exist_and_take_the_options_shown() {
+    let sandbox = Sandbox::new();
+    let mut seen = 0;
+    for text in ["README.md", "CONTRIBUTING.md"] {
+        for line in fenced_lines(text) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let Some(arguments) = loom_arguments(&words) else { continue };
+            check_command_line(&sandbox, text, &arguments);
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "README.md shows no command of loom");
+}
+
+/// The lines inside code fences; of a session only what is typed.
+fn fenced_lines(name: &str) -> Vec<String> {
+    let path = source_root().join(name);
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let blocks = text.split("```").skip(1).step_by(2);
+    let typed = |block: &str| {
+        let session = block.lines().any(|line| line.starts_with("$ "));
+        let lines = block.lines().filter(|line| !session || line.starts_with("$ "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    blocks.flat_map(typed).collect()
+}
+
+/// What follows `loom` in a line such as `$ target/debug/loom run -q | less`, up to what is the
+/// shell's; `loom-run` counts as `loom run`.
+fn loom_arguments<'w>(words: &[&'w str]) -> Option<Vec<&'w str>> {
+    let words = words.strip_prefix(&["$"]).unwrap_or(words);
+    let (program, rest) = words.split_first()?;
+    let program = program.rsplit('/').next()?;
+    let own = match program {
+        "loom" => None,
+        _ => Some(program.strip_prefix("loom-")?),
+    };
+    let of_shell =
+        |word: &&&str| !matches!(word.chars().next(), Some('|' | '>' | '<' | '&' | ';' | '#'));
+    Some(own.into_iter().chain(rest.iter().take_while(of_shell).copied()).collect())
+}
+
+fn check_command_line(sandbox: &Sandbox, text: &str, arguments: &[&str]) {
+    let named = arguments.iter().position(|word| !word.starts_with('-'));
+    let name = named.map(|at| arguments[at]).unwrap_or_default();
+    if FOREIGN.contains(&name) {
+        return;
+    }
+    let mut help = help_of(sandbox, "loom", &[]);
+    if !matches!(name, "" | "help" | "version") {
+        let command = format!("loom-{name}");
+        assert!(COMMANDS.contains(&command.as_str()), "{text} shows `loom {name}`");
+        help += &help_of(sandbox, &command, &[]);
+        let sub = arguments.get(named.unwrap_or_default() + 1).filter(|s| !s.starts_with('-'));
+        help += &sub.map(|sub| help_of(sandbox, &command, &[sub])).unwrap_or_default();
+    }
+    for option in arguments.iter().filter(|word| word.starts_with('-')) {
+        let option = option.split('=').next().unwrap();
+        assert!(help.contains(option), "{text} shows `{option}` of `loom {name}`");
+    }
+}
+
+/// What `--help` prints; nothing where `sub` turns out to be no subcommand but an argument.
+fn help_of(sandbox: &Sandbox, command: &str, sub: &[&str]) -> String {
+    let output = sandbox.command(command).args(sub).arg("--help").output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
