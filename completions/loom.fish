@@ -33,8 +33,8 @@ complete -c loom -n "__fish_loom_needs_command" -s q -l quiet -d 'Say only what 
 complete -c loom -n "__fish_loom_needs_command" -s v -l verbose -d 'Say more about what is done'
 complete -c loom -n "__fish_loom_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c loom -n "__fish_loom_needs_command" -s V -l version -d 'Print version'
-complete -c loom -n "__fish_loom_needs_command" -f -a "help" -d 'Show the manual of a command'
-complete -c loom -n "__fish_loom_needs_command" -f -a "version" -d 'Show version, commit and contract versions'
+complete -c loom -n "__fish_loom_needs_command" -f -a "help" -d 'Shows the manual of a command'
+complete -c loom -n "__fish_loom_needs_command" -f -a "version" -d 'Shows version, commit and contract versions'
 complete -c loom -n "__fish_loom_using_subcommand help" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"

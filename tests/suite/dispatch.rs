@@ -232,9 +232,9 @@ fn list_names_every_command_and_runs_none() {
     let body = format!("touch {}", ran.display());
     here.in_own_folder("loom-check", &body);
     here.on_path("loom-zeta", &body);
-    let list = "help     Show the manual of a command\n\
-                version  Show version, commit and contract versions\n\
-                check    Validate a workflow and leave a receipt\n\
+    let list = "help     Shows the manual of a command\n\
+                version  Shows version, commit and contract versions\n\
+                check    Validates a workflow and leaves a receipt\n\
                 zeta     (external command)\n";
     here.loom().arg("--list").assert().success().stdout(list).stderr("");
     assert!(!ran.exists());
@@ -252,7 +252,7 @@ fn verbose_list_shows_paths_and_marks_shadowed_copies() {
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
     let expected = [
-        format!("check Validate a workflow and leave a receipt {own}"),
+        format!("check Validates a workflow and leaves a receipt {own}"),
         format!("check (shadowed by {own}) {other}"),
     ];
     assert_eq!(rows, expected);

@@ -26,7 +26,7 @@ use crate::search::Search;
 
 pub use crate::completions::completions;
 
-/// Run a repository's CI workflow on your own machine
+/// Runs a repository's CI workflow on your own machine
 ///
 /// `loom COMMAND` runs `loom-COMMAND`: a shipped one from the folder that holds `loom`, any other
 /// from PATH. What stands after the command's name is handed on untouched.
@@ -47,12 +47,12 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Show the manual of a command
+    /// Shows the manual of a command
     Help {
         /// Name of the command, without `loom-`
         command: Option<OsString>,
     },
-    /// Show version, commit and contract versions
+    /// Shows version, commit and contract versions
     Version,
     #[command(external_subcommand)]
     Other(Vec<OsString>),

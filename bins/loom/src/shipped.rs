@@ -7,20 +7,20 @@ use std::ffi::OsStr;
 
 /// Name and summary, in the order in which they are shown in help.
 pub(crate) const COMMANDS: &[(&str, &str)] = &[
-    ("check", "Validate a workflow and leave a receipt"),
-    ("compile", "Resolve a workflow into its graph and print it"),
+    ("check", "Validates a workflow and leaves a receipt"),
+    ("compile", "Resolves a workflow into its graph and prints it"),
     (
         "snapshot",
-        "Make and manage isolated workspaces: disposable copies of a repository as it is now",
+        "Makes and manages isolated workspaces: disposable copies of a repository as it is now",
     ),
-    ("run", "Run a workflow in an isolated workspace"),
-    ("logs", "List, show and explain runs"),
+    ("run", "Runs the repository's workflow in an isolated workspace"),
+    ("logs", "Lists, shows and explains runs"),
 ];
 
 /// What `loom` does by itself.
 const BUILT_IN: &[(&str, &str)] = &[
-    ("help", "Show the manual of a command"),
-    ("version", "Show version, commit and contract versions"),
+    ("help", "Shows the manual of a command"),
+    ("version", "Shows version, commit and contract versions"),
 ];
 
 /// The summary of a shipped command.
