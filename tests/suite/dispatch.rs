@@ -256,6 +256,8 @@ fn verbose_list_shows_paths_and_marks_shadowed_copies() {
         format!("check (shadowed by {own}) {other}"),
     ];
     assert_eq!(rows, expected);
+    let marked = format!("check    Validates a workflow and leaves a receipt (shadows {other})\n");
+    here.loom().arg("--list").assert().success().stdout(contains(marked));
 }
 
 #[test]
@@ -275,7 +277,7 @@ fn listed_summaries_are_what_the_commands_say_of_themselves() {
     let assert = sandbox.loom().arg("--list").assert().success();
     let list = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
     for name in ["check", "compile", "snapshot", "run", "logs"] {
-        let assert = sandbox.command(&format!("loom-{name}")).arg("--help").assert().success();
+        let assert = sandbox.command(&format!("loom-{name}")).arg("-h").assert().success();
         let help = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
         let row = list.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
         let summary = row.trim_start_matches(name).trim();
