@@ -219,8 +219,8 @@ fn a_file_that_is_not_executable_is_named() {
 #[test]
 fn a_command_that_cannot_be_started_is_named() {
     let here = Installed::new();
-    let path = here.on_path("loom-foo", "true");
-    fs::write(&path, "#!/no/such/interpreter\n").unwrap();
+    let path = here.sandbox.bin().join("loom-foo");
+    here.sandbox.executable(&path, "#!/no/such/interpreter\n");
     let expected = format!("error: cannot start `{}`\n  caused by: ", path.display());
     here.loom().arg("foo").assert().code(3).stderr(starts_with(expected));
 }
@@ -233,8 +233,8 @@ fn list_names_every_command_and_runs_none() {
     here.in_own_folder("loom-check", &body);
     here.on_path("loom-zeta", &body);
     let list = "help     Shows the manual of a command\n\
-                version  Shows version and contract versions\n\
-                check    Validates a workflow\n\
+                version  Shows version, commit and contract versions\n\
+                check    Validates a workflow and leaves a receipt\n\
                 zeta     (external command)\n";
     here.loom().arg("--list").assert().success().stdout(list).stderr("");
     assert!(!ran.exists());
@@ -251,9 +251,13 @@ fn verbose_list_shows_paths_and_marks_shadowed_copies() {
         .filter(|line| line.starts_with("check"))
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
-    let expected =
-        [format!("check Validates a workflow {own}"), format!("check (shadowed by {own}) {other}")];
+    let expected = [
+        format!("check Validates a workflow and leaves a receipt {own}"),
+        format!("check (shadowed by {own}) {other}"),
+    ];
     assert_eq!(rows, expected);
+    let marked = format!("check    Validates a workflow and leaves a receipt (shadows {other})\n");
+    here.loom().arg("--list").assert().success().stdout(contains(marked));
 }
 
 #[test]
@@ -273,7 +277,7 @@ fn listed_summaries_are_what_the_commands_say_of_themselves() {
     let assert = sandbox.loom().arg("--list").assert().success();
     let list = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
     for name in ["check", "compile", "snapshot", "run", "logs"] {
-        let assert = sandbox.command(&format!("loom-{name}")).arg("--help").assert().success();
+        let assert = sandbox.command(&format!("loom-{name}")).arg("-h").assert().success();
         let help = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
         let row = list.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
         let summary = row.trim_start_matches(name).trim();

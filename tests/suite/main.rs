@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod alias;
+mod completions;
 mod dispatch;
+mod docs;
+mod foreign;
+mod layering;
 mod snapshot;
 mod snapshot_corners;
 mod snapshot_manage;

@@ -1,6 +1,6 @@
 //! Runs a workflow in an isolated workspace.
 //!
-//! The way of a run: find the repository ([`run`]), open its record and become a guard and a
+//! The way of a run: find the repository ([`mod@run`]), open its record and become a guard and a
 //! worker ([`guard`]), compile and snapshot ([`bootstrap`]), execute ([`pipeline`], deciding by
 //! [`schedule`]), one job at a time from first phase to last ([`job`], [`execution`],
 //! [`providers`]), and write the documents ([`worker`], [`documents`]).

@@ -4,6 +4,7 @@
 //! of that name exists; starting a shipped command costs a look into one folder.
 
 mod alias;
+mod completions;
 mod config;
 mod help;
 mod launch;
@@ -16,12 +17,14 @@ mod version;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueHint};
 use libloom_contract::exit;
 use libloom_entry::{Context, Failure, Kind, OrFail};
 
 use crate::alias::{Aliases, Expansion};
 use crate::search::Search;
+
+pub use crate::completions::completions;
 
 /// Runs a repository's CI workflow on your own machine
 ///
@@ -33,7 +36,7 @@ use crate::search::Search;
 #[command(override_usage = "loom [OPTIONS] COMMAND [ARGS]...\n       loom --list")]
 pub struct Arguments {
     /// Run as if started in DIR
-    #[arg(short = 'C', value_name = "DIR", display_order = 1)]
+    #[arg(short = 'C', value_name = "DIR", value_hint = ValueHint::DirPath, display_order = 1)]
     directory: Vec<PathBuf>,
     /// List all commands; with --verbose also where they are
     #[arg(long, display_order = 2)]
@@ -44,12 +47,12 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Show the manual of a command
+    /// Shows the manual of a command
     Help {
         /// Name of the command, without `loom-`
         command: Option<OsString>,
     },
-    /// Show version, commit and contract versions
+    /// Shows version, commit and contract versions
     Version,
     #[command(external_subcommand)]
     Other(Vec<OsString>),

@@ -30,9 +30,20 @@ pub(crate) fn print(dispatcher: &Dispatcher<'_>) -> Result<u8, Failure> {
 fn push_command(table: &mut Table, name: &str, copies: &[PathBuf], verbose: bool) {
     let Some((first, shadowed)) = copies.split_first() else { return };
     let summary = shipped::summary(name).unwrap_or("(external command)");
-    push(table, name, summary, verbose.then(|| shown(first)));
-    for copy in shadowed.iter().filter(|_| verbose) {
-        push(table, name, &format!("(shadowed by {})", shown(first)), Some(shown(copy)));
+    if verbose {
+        push(table, name, summary, Some(shown(first)));
+        for copy in shadowed {
+            push(table, name, &format!("(shadowed by {})", shown(first)), Some(shown(copy)));
+        }
+    } else {
+        let shadows: Vec<String> = shadowed.iter().map(|copy| shown(copy)).collect();
+        let mark = format!(" (shadows {})", shadows.join(", "));
+        push(
+            table,
+            name,
+            &format!("{summary}{}", if shadows.is_empty() { "" } else { &mark }),
+            None,
+        );
     }
 }
 

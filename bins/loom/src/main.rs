@@ -1,5 +1,5 @@
 //! `loom`; see the library.
 
 fn main() -> std::process::ExitCode {
-    libloom_entry::main(loom::run)
+    libloom_entry::main_completing(loom::run, loom::completions)
 }

@@ -7,17 +7,20 @@ use std::ffi::OsStr;
 
 /// Name and summary, in the order in which they are shown in help.
 pub(crate) const COMMANDS: &[(&str, &str)] = &[
-    ("check", "Validates a workflow"),
-    ("compile", "Resolves a workflow into the Graph IR"),
-    ("snapshot", "Makes, lists and removes isolated workspaces"),
-    ("run", "Runs a workflow in an isolated workspace"),
+    ("check", "Validates a workflow and leaves a receipt"),
+    ("compile", "Resolves a workflow into its graph and prints it"),
+    (
+        "snapshot",
+        "Makes and manages isolated workspaces: disposable copies of a repository as it is now",
+    ),
+    ("run", "Runs the repository's workflow in an isolated workspace"),
     ("logs", "Lists, shows and explains runs"),
 ];
 
 /// What `loom` does by itself.
 const BUILT_IN: &[(&str, &str)] = &[
     ("help", "Shows the manual of a command"),
-    ("version", "Shows version and contract versions"),
+    ("version", "Shows version, commit and contract versions"),
 ];
 
 /// The summary of a shipped command.

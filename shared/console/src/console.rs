@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use crate::color::{ColorChoice, ColorHints, colored};
-use crate::{Label, Paint};
+use crate::{Label, Paint, printable};
 
 /// How much is said on stderr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,15 +177,20 @@ impl Console {
     }
 
     /// `error:`, the indented chain of causes and the hints, all in one write.
+    ///
+    /// Names and texts of others may stand in all of them, so control characters are escaped.
     pub fn failure(&self, error: &(dyn std::error::Error + 'static), hints: &[String]) {
-        let mut text = format!("{} {error}\n", self.err.paint(Label::Error, "error:"));
+        let what = safe_lines(&error.to_string(), "  ");
+        let mut text = format!("{} {what}\n", self.err.paint(Label::Error, "error:"));
         let mut cause = error.source();
         while let Some(error) = cause {
-            text.push_str(&format!("  caused by: {}\n", error.to_string().replace('\n', "\n    ")));
+            let what = safe_lines(&error.to_string(), "    ");
+            text.push_str(&format!("  caused by: {what}\n"));
             cause = error.source();
         }
         for hint in hints {
-            text.push_str(&format!("{} {hint}\n", self.err.paint(Label::Hint, "hint:")));
+            let what = safe_lines(hint, "  ");
+            text.push_str(&format!("{} {what}\n", self.err.paint(Label::Hint, "hint:")));
         }
         self.write_err(text.as_bytes());
     }
@@ -216,6 +221,12 @@ impl Console {
             Streams::Memory(captured) => captured.append(|texts| &mut texts.err, bytes),
         }
     }
+}
+
+/// Every line of `text` made printable, those after the first behind `indent`.
+fn safe_lines(text: &str, indent: &str) -> String {
+    let lines: Vec<_> = text.lines().map(printable).collect();
+    lines.join(&format!("\n{indent}"))
 }
 
 /// What a captured console was told.
@@ -283,6 +294,14 @@ mod tests {
         console.out("b\n").unwrap();
         console.json(&[1, 2]).unwrap();
         assert_eq!((captured.out().as_str(), captured.err().as_str()), ("a\nb\n[1,2]\n", ""));
+    }
+
+    #[test]
+    fn failure_is_safe_to_print_and_keeps_its_lines() {
+        let (console, captured) = Console::captured(Verbosity::Normal);
+        console.failure(&Outer(io::Error::other("one\ntwo\u{1b}[2J")), &[]);
+        let expected = "error: cannot save\n  caused by: one\n    two\\u{1b}[2J\n";
+        assert_eq!(captured.err(), expected);
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub fn write<D: Document>(path: &Path, document: &D) -> Result<(), StoreError> {
     write_bytes(path, &bytes).map_err(|source| StoreError::Write { path: path.to_owned(), source })
 }
 
-/// Writes a file whole or not at all, as [`write`] does.
+/// Writes a file whole or not at all, as [`write()`] does.
 ///
 /// # Errors
 /// What the system says; nothing is left behind.

@@ -16,7 +16,7 @@ use crate::man::man_page;
 
 /// What can be generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Generated {
+pub(crate) enum Generated {
     /// A man page of section 1, in roff.
     Man,
     /// Completions for one shell.
@@ -37,6 +37,9 @@ impl FromStr for Generated {
     }
 }
 
+/// Adds to the completions that clap generates for a shell.
+pub(crate) type ExtendCompletions = fn(Shell, String) -> String;
+
 /// The word after a leading `--generate`, if the command line is such a request.
 pub(crate) fn requested(argv: &[OsString]) -> Option<&str> {
     match argv {
@@ -46,18 +49,23 @@ pub(crate) fn requested(argv: &[OsString]) -> Option<&str> {
 }
 
 /// Prints what `word` names to stdout.
-pub(crate) fn print(command: Command, word: &str, console: &Console) -> Result<u8, Failure> {
+pub(crate) fn print(
+    command: Command,
+    word: &str,
+    extend: ExtendCompletions,
+    console: &Console,
+) -> Result<u8, Failure> {
     let text = match word.parse().map_err(|text: String| Failure::usage(text))? {
         Generated::Man => man_page(command).map_err(Failure::bug)?,
-        Generated::Completions(shell) => completions(command, shell),
+        Generated::Completions(shell) => extend(shell, completions(command, shell)).into_bytes(),
     };
     console.out_bytes(&text)?;
     Ok(exit::DONE)
 }
 
-fn completions(mut command: Command, shell: Shell) -> Vec<u8> {
+fn completions(mut command: Command, shell: Shell) -> String {
     let mut script = Vec::new();
     let name = command.get_name().to_owned();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    script
+    String::from_utf8(script).expect("clap generates UTF-8")
 }

@@ -26,10 +26,10 @@ use clap::{ArgMatches, Command, Parser};
 use libloom_console::Console;
 use libloom_contract::exit;
 
+pub use clap_complete::Shell;
 pub use context::Context;
 pub use environment::Environment;
 pub use failure::{Failure, Kind, OrFail};
-pub use generate::Generated;
 pub use options::SharedOptions;
 pub use repository::repository_root;
 pub use siblings::{NoSuchSibling, Siblings, is_executable};
@@ -39,15 +39,25 @@ pub use siblings::{NoSuchSibling, Siblings, is_executable};
 /// `A` names the command (`#[command(name = "loom-foo", about = "…")]`); version and shared
 /// options are added here. A clap usage error exits 2, `--help` and `--version` exit 0.
 pub fn main<A: Parser>(run: impl FnOnce(A, &Context) -> Result<u8, Failure>) -> ExitCode {
+    main_completing(run, |_, script| script)
+}
+
+/// As [`main`], for a command whose completions need more than its definition tells: `extend`
+/// gets the script that clap generates for a shell and returns the whole one.
+pub fn main_completing<A: Parser>(
+    run: impl FnOnce(A, &Context) -> Result<u8, Failure>,
+    extend: fn(Shell, String) -> String,
+) -> ExitCode {
     panics::report_as_bugs();
     let argv: Vec<OsString> = std::env::args_os().collect();
     let environment = Environment::of_process();
     let plain = options::console_before_parsing(&environment);
-    let code = match start(run, argv, environment, &plain) {
-        Ok(code) => code,
-        Err((console, failure)) => failure.report(&console),
+    let ended = match generate::requested(&argv) {
+        Some(wanted) => generate::print(command::<A>(), wanted, extend, &plain)
+            .map_err(|failure| (plain, failure)),
+        None => start(run, argv, environment, &plain),
     };
-    ExitCode::from(code)
+    ExitCode::from(ended.unwrap_or_else(|(console, failure)| failure.report(&console)))
 }
 
 /// The command as users see it: `A` with version and shared options.
@@ -66,11 +76,7 @@ fn start<A: Parser>(
     plain: &Console,
 ) -> Result<u8, Reported> {
     let on_plain = |failure| (plain.clone(), failure);
-    let command = command::<A>();
-    if let Some(wanted) = generate::requested(&argv) {
-        return generate::print(command, wanted, plain).map_err(on_plain);
-    }
-    let matches = match command.try_get_matches_from(&argv) {
+    let matches = match command::<A>().try_get_matches_from(&argv) {
         Ok(matches) => matches,
         Err(error) => return explain(&error, plain).map_err(on_plain),
     };

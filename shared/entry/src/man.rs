@@ -59,7 +59,18 @@ pub(crate) fn man_page(mut command: Command) -> io::Result<Vec<u8>> {
     }
     page.write_all(ENDING.as_bytes())?;
     write_see_also(&command, &mut page)?;
-    Ok(page)
+    Ok(with_one_preamble(&page))
+}
+
+/// `clap_mangen` begins every part with the same two requests; once is enough.
+fn with_one_preamble(page: &[u8]) -> Vec<u8> {
+    let page = String::from_utf8_lossy(page);
+    let preamble = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
+    match page.split_once(preamble) {
+        Some((before, after)) => format!("{before}{preamble}{}", after.replace(preamble, "")),
+        None => page.into_owned(),
+    }
+    .into_bytes()
 }
 
 /// One section for each subcommand, with its own synopsis and options.
@@ -95,14 +106,8 @@ fn write_usage_and_options(sub: &Command, page: &mut Vec<u8>) -> io::Result<()> 
 }
 
 fn write_see_also(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
-    let others = match command.get_name() {
-        "loom" => "\\fBloom\\-run\\fR(1)",
-        _ => "\\fBloom\\fR(1)",
-    };
-    writeln!(
-        page,
-        ".SH \"SEE ALSO\"\n{others}, \\fBloom\\-workflow\\fR(5), \\fBloom\\-runtime\\fR(5)"
-    )
+    let other = if command.get_name() == "loom" { "loom\\-run" } else { "loom" };
+    writeln!(page, ".SH \"SEE ALSO\"\n\\fB{other}\\fR(1)")
 }
 
 /// `text` so that roff prints it as it is.
@@ -125,6 +130,7 @@ mod tests {
         let list = Command::new("list").about("Lists foos").arg(Arg::new("all").long("all"));
         let page = man_page(Command::new("loom-foo").about("Does foo").subcommand(list)).unwrap();
         let page = String::from_utf8(page).unwrap();
+        assert_eq!(page.matches(".ds Aq \\(aq").count(), 1);
         for part in ["Does foo", "SUBCOMMAND LOOM\\-FOO LIST", "\\-\\-all", "EXIT STATUS"] {
             assert!(page.contains(part), "{part} in {page}");
         }

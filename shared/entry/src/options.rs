@@ -3,7 +3,7 @@
 //! The command line outranks `LOOM_QUIET`, `LOOM_VERBOSE` and `LOOM_COLOR`, by which the
 //! dispatcher hands its own options down.
 
-use clap::builder::Resettable;
+use clap::builder::{PossibleValuesParser, Resettable, TypedValueParser};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use libloom_console::{ColorChoice, ColorHints, Console, Verbosity};
 use libloom_contract::env;
@@ -19,9 +19,14 @@ pub struct SharedOptions {
     /// Say more about what is done
     #[arg(short, long, global = true, display_order = 901)]
     pub verbose: bool,
-    /// When to colour: auto, always or never
-    #[arg(long, global = true, value_name = "WHEN", display_order = 902)]
+    /// When to colour
+    #[arg(long, global = true, value_name = "WHEN", display_order = 902, value_parser = choices())]
     pub color: Option<ColorChoice>,
+}
+
+/// The words of `--color`, which completions and help then know.
+fn choices() -> impl TypedValueParser<Value = ColorChoice> {
+    PossibleValuesParser::new(ColorChoice::WORDS).try_map(|word| word.parse::<ColorChoice>())
 }
 
 /// Adds the options to `command`, below its own.

@@ -3,6 +3,7 @@
 //! Release builds abort on panic, which would end with SIGABRT; ending the process from the hook
 //! makes debug and release builds, and all threads, behave alike.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;
 
 use libloom_console::{ColorChoice, ColorHints, Console, Verbosity};
@@ -15,6 +16,11 @@ pub(crate) fn report_as_bugs() {
     std::panic::set_hook(Box::new(|info| {
         let console = Console::new(Verbosity::Normal, ColorChoice::Never, ColorHints::default());
         console.error(description(info));
+        // Captured only where RUST_BACKTRACE asks for it.
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            console.line(backtrace);
+        }
         console.hint(HINT);
         end();
     }));

@@ -13,6 +13,13 @@ pub fn binaries() -> &'static Path {
     FOLDER.get_or_init(build)
 }
 
+/// The cargo that built the tests, in Loom's source folder.
+pub fn cargo() -> Command {
+    let mut command = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    command.current_dir(crate::source_root());
+    command
+}
+
 fn build() -> PathBuf {
     let folder = profile_folder();
     let target = folder.parent().expect("a profile folder lies in the target folder");
@@ -21,13 +28,11 @@ fn build() -> PathBuf {
         Some(name) => name,
         None => panic!("cannot tell the cargo profile from `{}`", folder.display()),
     };
-    let cargo = option_env!("CARGO").unwrap_or("cargo");
-    let output = Command::new(cargo)
+    let output = cargo()
         .args(["build", "--workspace", "--bins", "--quiet", "--profile", profile])
-        .current_dir(crate::source_root())
         .env("CARGO_TARGET_DIR", target)
         .output()
-        .unwrap_or_else(|error| panic!("cannot start `{cargo}`: {error}"));
+        .unwrap_or_else(|error| panic!("cannot start cargo: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "the executables do not build:\n{said}");
     folder

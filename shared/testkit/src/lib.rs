@@ -9,6 +9,7 @@
 
 mod big_repository;
 mod binaries;
+mod documents;
 mod leftovers;
 mod normalize;
 mod repo;
@@ -17,7 +18,8 @@ mod tree_list;
 mod wait;
 
 pub use big_repository::{OF_EACH_STATE, big_repository};
-pub use binaries::binaries;
+pub use binaries::{binaries, cargo};
+pub use documents::check_documents;
 pub use leftovers::Leftovers;
 pub use normalize::normalize;
 pub use repo::Repo;

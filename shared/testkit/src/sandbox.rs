@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{Leftovers, Repo, binaries, leftovers, normalize};
+use crate::{Leftovers, Repo, binaries, check_documents, leftovers, normalize};
 
 /// Long enough for a slow machine, short enough that a hanging test ends.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -76,19 +76,28 @@ impl Sandbox {
     pub fn script(&self, folder: &Path, name: &str, body: &str) -> PathBuf {
         fs::create_dir_all(folder).expect("the sandbox is writable");
         let path = folder.join(name);
-        fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("the sandbox is writable");
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("own file");
+        self.executable(&path, &format!("#!/bin/sh\n{body}\n"));
         path
     }
 
-    /// Copies built executables into `folder`, as an installation of their own.
+    /// Writes an executable file.
+    ///
+    /// Another process writes it: if this one did, a child that another thread starts at that
+    /// moment would inherit the open file, and running the file would fail with "text file busy".
+    pub fn executable(&self, path: &Path, text: &str) {
+        let mut writer = Command::new("/bin/sh");
+        writer.args(["-c", "printf %s \"$2\" >\"$1\" && chmod 755 \"$1\"", "sh"]);
+        let status = writer.arg(path).arg(text).status().expect("there is a shell");
+        assert!(status.success(), "cannot write `{}`", path.display());
+    }
+
+    /// Copies built executables into `folder`, as an installation of their own; by another
+    /// process, for the reason given at [`Sandbox::executable`].
     pub fn install(&self, folder: &Path, names: &[&str]) {
         fs::create_dir_all(folder).expect("the sandbox is writable");
-        for name in names {
-            let built = binaries().join(name);
-            let copied = fs::copy(&built, folder.join(name));
-            copied.unwrap_or_else(|error| panic!("cannot copy `{}`: {error}", built.display()));
-        }
+        let built = names.iter().map(|name| binaries().join(name));
+        let status = Command::new("/bin/cp").args(built).arg(folder).status();
+        assert!(status.expect("there is `cp`").success(), "cannot copy {names:?}");
     }
 
     /// `PATH` of every command.
@@ -154,6 +163,16 @@ impl Sandbox {
         normalize(text, &self.root)
     }
 
+    /// Fails if a document of one of the repositories breaks the contract; called on drop, except
+    /// under the policies for tests that damage things ([`Leftovers`]).
+    pub fn check_documents(&self) {
+        if self.leftovers.get().documents_are_whole() {
+            for repo in self.repos.borrow().iter() {
+                check_documents(&repo.join(libloom_contract::layout::RUNTIME));
+            }
+        }
+    }
+
     /// Fails if something was left behind that the policy forbids; called on drop.
     pub fn check_leftovers(&self) {
         leftovers::check(self.leftovers.get(), &self.root, &self.temp(), &self.repos.borrow());
@@ -168,6 +187,7 @@ impl Drop for Sandbox {
         }
         assert!(ended.is_empty(), "processes left behind:\n{}", ended.join("\n"));
         self.check_leftovers();
+        self.check_documents();
         make_removable(self.folder.path());
     }
 }
