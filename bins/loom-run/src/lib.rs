@@ -40,7 +40,11 @@ use libloom_contract::{
     layout::{self, DEFAULT_WORKFLOW, Layout},
 };
 use libloom_entry::{Context, Failure, OrFail as _, is_executable};
-use libloom_record::{lock, phases::PhaseLedger};
+use libloom_record::{
+    complete::{complete, complete_dead_runs},
+    lock,
+    phases::PhaseLedger,
+};
 
 use crate::{
     cancel::Cancel, display::Display, documents::Outcome, guard::Role, place::Place,
@@ -252,11 +256,4 @@ fn report(outcome: &Outcome, context: &Context) {
     if outcome.verdict.status == Status::Failure && outcome.pipeline.is_some() {
         context.console.hint("`loom logs` shows what failed and why");
     }
-}
-
-fn complete(_: &Layout, _: &str) -> Result<(), String> {
-    Ok(())
-}
-fn complete_dead_runs(_: &Layout) -> Result<Vec<String>, String> {
-    Ok(Vec::new())
 }
