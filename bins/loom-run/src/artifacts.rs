@@ -10,7 +10,7 @@ use std::{
     io::{self, Read as _, Write},
     os::unix::{
         ffi::OsStrExt as _,
-        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        fs::{MetadataExt as _, PermissionsExt as _},
     },
     path::{Component, Path, PathBuf},
 };
@@ -25,6 +25,8 @@ use libloom_contract::{
     store, version,
 };
 use sha2::{Digest as _, Sha256};
+
+use crate::tree;
 
 /// What could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,9 @@ pub enum ArtifactError {
         /// What the system said.
         source: io::Error,
     },
+    /// The workspace cannot be read.
+    #[error(transparent)]
+    Tree(#[from] tree::TreeError),
     /// The manifest cannot be written.
     #[error(transparent)]
     Store(#[from] store::StoreError),
@@ -119,24 +124,8 @@ impl Selection {
 
     /// Files and symlinks that are wanted, relative to the workspace, sorted.
     fn select(&mut self, workspace: &Path) -> Result<BTreeSet<PathBuf>, ArtifactError> {
-        let mut found = BTreeSet::new();
-        let mut folders = vec![PathBuf::new()];
-        while let Some(folder) = folders.pop() {
-            let full = workspace.join(&folder);
-            let failed = |source| ArtifactError::Io { path: full.clone(), source };
-            for entry in fs::read_dir(&full).map_err(failed)? {
-                let entry = entry.map_err(failed)?;
-                let path = folder.join(entry.file_name());
-                let kind = entry.file_type().map_err(failed)?;
-                if kind.is_dir() {
-                    let is_own = path == Path::new(".git") || path.ends_with(".loom/.runtime");
-                    folders.extend((!is_own).then_some(path));
-                } else if !is_special(kind) && self.wants(&path) {
-                    found.insert(path);
-                }
-            }
-        }
-        Ok(found)
+        let files = tree::files(workspace)?;
+        Ok(files.into_iter().filter(|path| self.wants(path)).collect())
     }
 
     fn wants(&mut self, path: &Path) -> bool {
@@ -153,10 +142,6 @@ impl Selection {
         let without = all.filter(|(index, _)| !self.matched.contains(index));
         without.map(|(_, pattern)| pattern.clone()).collect()
     }
-}
-
-fn is_special(kind: fs::FileType) -> bool {
-    kind.is_fifo() || kind.is_socket() || kind.is_block_device() || kind.is_char_device()
 }
 
 fn globs(patterns: &[String]) -> Result<GlobSet, ArtifactError> {

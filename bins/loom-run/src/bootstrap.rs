@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     child::{self, Call, ChildError},
+    rules::{self, Decided},
     run::Run,
 };
 
@@ -75,14 +76,24 @@ fn in_lines(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Compiles the workflow, then makes the workspace; compiles again what changed in between.
+/// Compiles the workflow, makes the workspace (compiling again what changed in between), and
+/// applies the rules to it.
 ///
 /// # Errors
 /// The workflow is invalid, the shell is missing, the workspace cannot be made; then none is left.
-pub fn plan(run: &Run, siblings: &Siblings) -> Result<Graph, Trouble> {
+pub fn plan(run: &Run, siblings: &Siblings) -> Result<Decided, Trouble> {
     let graph = compile(run, siblings, &run.repo_root)?;
     require_shell(run, &graph)?;
-    make_workspace(run, siblings)?;
+    make_workspace(run, siblings, rules_ask_for_changes(&graph))?;
+    let graph = compile_again_if_changed(run, siblings, graph)?;
+    rules::apply(run, graph).map_err(|error| Trouble::new(Reason::Rules, error))
+}
+
+fn compile_again_if_changed(
+    run: &Run,
+    siblings: &Siblings,
+    graph: Graph,
+) -> Result<Graph, Trouble> {
     if sources_are_unchanged(&graph, run.workspace()) {
         return Ok(graph);
     }
@@ -92,15 +103,21 @@ pub fn plan(run: &Run, siblings: &Siblings) -> Result<Graph, Trouble> {
     Ok(graph)
 }
 
-/// Makes the workspace, unless there is one already.
+fn rules_ask_for_changes(graph: &Graph) -> bool {
+    let of_jobs = graph.nodes.iter().flat_map(|node| &node.rules);
+    graph.workflow_rules.iter().chain(of_jobs).any(|rule| rule.changes.is_some())
+}
+
+/// Makes the workspace, unless there is one already; `changed`: finds out which paths changed
+/// since the default branch was left, too.
 ///
 /// # Errors
 /// It cannot be made; then nothing of it is left.
-pub fn make_workspace(run: &Run, siblings: &Siblings) -> Result<(), Trouble> {
+pub fn make_workspace(run: &Run, siblings: &Siblings, changed: bool) -> Result<(), Trouble> {
     if run.snapshot.get().is_some() {
         return Ok(());
     }
-    let snapshot = snapshot(run, siblings)?;
+    let snapshot = snapshot(run, siblings, changed)?;
     for note in &snapshot.notes {
         run.display.note(note);
     }
@@ -117,8 +134,9 @@ fn compile(run: &Run, siblings: &Siblings, folder: &Path) -> Result<Graph, Troub
         .map_err(|error| Trouble::of_child(run, Reason::WorkflowInvalid, error))
 }
 
-fn snapshot(run: &Run, siblings: &Siblings) -> Result<Snapshot, Trouble> {
-    let arguments = ["create", "--events", "--run-id", &run.id].map(Into::into).to_vec();
+fn snapshot(run: &Run, siblings: &Siblings, changed: bool) -> Result<Snapshot, Trouble> {
+    let mut arguments = ["create", "--events", "--run-id", &run.id].map(Into::into).to_vec();
+    arguments.extend(changed.then(|| "--changed".into()));
     let call =
         Call { program: find(siblings, "loom-snapshot")?, arguments, folder: &run.repo_root };
     child::document(&call, &run.cancel, |_| {})

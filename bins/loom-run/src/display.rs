@@ -48,14 +48,18 @@ impl Display {
 
     /// A job is not run.
     pub fn not_run(&self, node: &Node, verdict: &Verdict) {
-        self.console.status(format_args!("job `{}` {}", node.label, self.outcome(verdict)));
+        let (word, message) = (self.word(verdict), message(verdict));
+        self.console.status(format_args!("job `{}` {word}{message}", node.label));
     }
 
-    /// A job ended.
-    pub fn finished(&self, node: &Node, result: &JobResult) {
+    /// A job ended; `forgiven`: it failed and may.
+    pub fn finished(&self, node: &Node, result: &JobResult, forgiven: bool) {
         let time = duration(Duration::from_millis(result.duration_ms));
-        let outcome = self.outcome(&result.verdict);
-        self.console.status(format_args!("job `{}` {outcome} in {time}", node.label));
+        let allowed = if forgiven { " (allowed)" } else { "" };
+        let word = self.word(&result.verdict);
+        let message = message(&result.verdict);
+        self.console
+            .status(format_args!("job `{}` {word}{allowed} in {time}{message}", node.label));
         if let (Some(failing), false) = (&result.failing, result.verdict.is_success()) {
             self.console.status(format_args!(
                 "  step {}: {}",
@@ -69,17 +73,14 @@ impl Display {
         }
     }
 
-    fn outcome(&self, verdict: &Verdict) -> String {
+    fn word(&self, verdict: &Verdict) -> String {
         let label = match verdict.status {
             Status::Success => Label::Success,
             Status::Failure => Label::Failure,
-            Status::Skipped | Status::Cancelled => Label::Dim,
+            Status::Skipped => Label::Skipped,
+            Status::Cancelled => Label::Cancelled,
         };
-        let word = self.console.err_paint().paint(label, verdict.status.word());
-        match &verdict.message {
-            Some(message) => format!("{word}: {}", printable(message)),
-            None => word.to_string(),
-        }
+        self.console.err_paint().paint(label, verdict.status.word()).to_string()
     }
 
     /// A job wrote something; shown with `--stream`, each line behind the job's label.
@@ -121,6 +122,11 @@ impl Display {
             duration(time)
         ));
     }
+}
+
+/// Why it did not succeed, as the end of a line.
+fn message(verdict: &Verdict) -> String {
+    verdict.message.as_ref().map(|text| format!(": {}", printable(text))).unwrap_or_default()
 }
 
 /// One line of a job's output as it is safe to show.

@@ -1,6 +1,7 @@
 //! The environment of a job: inherited, predefined, then the job's own variables, expanded.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     ffi::{OsStr, OsString},
     path::Path,
@@ -33,7 +34,7 @@ pub struct Predefined<'a> {
     /// Workflow file, relative to the repository root.
     pub workflow_path: &'a str,
     /// Name of the repository's folder.
-    pub project_name: &'a str,
+    pub project_name: Cow<'a, str>,
     /// Folder the job works in, as the job sees it.
     pub workspace: &'a Path,
     /// State of the repository.
@@ -65,7 +66,7 @@ impl Predefined<'_> {
             (env::PROVIDER, Some(node.provider.word().into())),
             (env::PROJECT_DIR, Some(workspace.clone())),
             ("CI_PROJECT_DIR", Some(workspace)),
-            ("CI_PROJECT_NAME", Some(self.project_name.into())),
+            ("CI_PROJECT_NAME", Some(self.project_name.clone().into_owned())),
         ];
         found.extend(self.of_commit());
         let known = found.into_iter().filter_map(|(name, value)| Some((name.into(), value?)));

@@ -16,7 +16,7 @@ use libloom_contract::{
 use libloom_record::events::EventLog;
 
 use crate::{
-    environment::{self, JobEnvironment, Predefined},
+    environment::{self, JobEnvironment},
     joblog::{JobLog, finish},
     providers::host::{self, End, Reader, Shell, Stopped},
     run::Run,
@@ -116,16 +116,8 @@ pub fn run(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution
 }
 
 fn shells(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution> {
-    let predefined = Predefined {
-        run_id: &run.id,
-        pipeline_id: &run.pipeline_id,
-        workflow_path: &run.workflow,
-        project_name: &run.project_name(),
-        workspace: run.workspace(),
-        facts: run.facts(),
-    };
     let inherited = run.inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-    let environment = environment::of_host_job(inherited, &predefined.of_job(node), node);
+    let environment = environment::of_host_job(inherited, &run.predefined().of_job(node), node);
     let job = Job { run, node, environment, deadline: deadline(node) };
 
     let layout = log.layout.clone();

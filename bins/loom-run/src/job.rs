@@ -140,19 +140,32 @@ fn note_provider(run: &Run, node: &Node, events: &mut EventLog) -> io::Result<()
     Ok(())
 }
 
-/// What a local run does not act on, said where people look.
-fn notes(node: &Node) -> Vec<String> {
-    let mut notes = Vec::new();
-    if !node.cache.is_empty() {
-        notes.push("caches are not built yet: the job runs as if each of them missed".to_owned());
-    }
-    if node.runner_pool.is_some() {
-        notes.push("`runner_pool` is for remote runs; a local run does not act on it".to_owned());
-    }
-    if node.invariant.is_some() {
-        notes.push("`invariant` is recorded; a local run does not act on it".to_owned());
-    }
-    notes
+/// Keywords of the job that this build does not act on, in words: nothing is ignored silently.
+pub fn notes(node: &Node) -> Vec<String> {
+    let artifacts = node.artifacts.as_ref();
+    let not_built = [
+        (!node.cache.is_empty(), "`cache` is not built yet: the job runs as if it had missed"),
+        (node.policy.retry.is_some(), "`retry` is not built yet: the job is tried once"),
+        (
+            artifacts.is_some_and(|artifacts| artifacts.reports.is_some()),
+            "`artifacts.reports` is not built yet: reports are not read",
+        ),
+        (
+            artifacts.is_some_and(|artifacts| artifacts.expire_in_s.is_some()),
+            "`artifacts.expire_in` is not built yet: artifacts are kept",
+        ),
+        (
+            node.runner_pool.is_some(),
+            "`runner_pool` is for remote runs; a local run does not act on it",
+        ),
+        (node.invariant.is_some(), "`invariant` is recorded; a local run does not act on it"),
+        (
+            node.resources.is_some() && node.provider == Provider::Host,
+            "`resources` limits containers; a host job has no limits",
+        ),
+    ];
+    let present = not_built.into_iter().filter(|(is_present, _)| *is_present);
+    present.map(|(_, note)| note.to_owned()).collect()
 }
 
 /// Why this build cannot run the job; `None` when it can.

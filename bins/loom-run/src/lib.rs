@@ -20,14 +20,17 @@ mod pipeline;
 mod place;
 mod processes;
 mod providers;
+mod rules;
 mod run;
 mod schedule;
 mod shell;
 mod steps;
+mod tree;
 mod verdict;
 mod worker;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock},
     thread,
@@ -38,6 +41,7 @@ use clap::Parser;
 use libloom_contract::{
     Status, env,
     layout::{self, DEFAULT_WORKFLOW, Layout},
+    store,
 };
 use libloom_entry::{Context, Failure, OrFail as _, is_executable};
 use libloom_record::{
@@ -182,13 +186,17 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     }
     let outcome = outcome?;
     report(&outcome, context);
+    if let (Some(hint), false) = (hint_at_kept_workspaces(&run.layout), context.console.is_quiet())
+    {
+        context.console.hint(hint);
+    }
     context.console.out(&format!("receipt: {}\n", run.layout.run_receipt(&run.id).display()))?;
     Ok(outcome.exit_code)
 }
 
 /// The repository cannot be written: the record goes into the workspace.
 fn move_into_workspace(run: &mut Run, context: &Context) -> Result<lock::RunLock, Failure> {
-    bootstrap::make_workspace(run, &context.siblings).map_err(|trouble| {
+    bootstrap::make_workspace(run, &context.siblings, true).map_err(|trouble| {
         let failure = Failure::could_not(trouble.error);
         trouble.hints.into_iter().fold(failure, Failure::hint)
     })?;
@@ -223,6 +231,24 @@ fn clear_up_after_dead_runs(layout: &Layout) -> Vec<String> {
         }
     }
     notes
+}
+
+/// Kept workspaces beyond which a run says how to remove them.
+const WORKSPACES_KEPT_MAX: usize = 10;
+
+/// Workspaces are kept until they are removed; who has many is told how.
+fn hint_at_kept_workspaces(layout: &Layout) -> Option<String> {
+    let records = fs::read_dir(layout.snapshots()).ok()?.flatten().map(|entry| entry.path());
+    let kept = records.filter(|record| {
+        let snapshot = store::read::<libloom_contract::snapshot::Snapshot>(record);
+        snapshot.is_ok_and(|snapshot| Path::new(&snapshot.path).exists())
+    });
+    let count = kept.count();
+    (count > WORKSPACES_KEPT_MAX).then(|| {
+        format!(
+            "{count} isolated workspaces are kept; `loom snapshot prune --keep 5` removes old ones"
+        )
+    })
 }
 
 fn find_shell(context: &Context) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Executes a graph: starts what may start, records what ends, until nothing is left.
 
-use std::{io, sync::mpsc, thread, time::Instant};
+use std::{collections::BTreeMap, io, sync::mpsc, thread, time::Instant};
 
 use libloom_contract::{
     Reason, Status, Timestamp,
@@ -14,6 +14,7 @@ use libloom_record::events::{EventLog, Subject};
 use crate::{
     cancel::Level,
     job::{self, JobResult},
+    rules::Decided,
     run::Run,
     schedule::{Decision, Outcome, Schedule},
     steps::milliseconds,
@@ -43,7 +44,8 @@ pub struct Pipeline {
 ///
 /// # Errors
 /// The pipeline's own events cannot be written.
-pub fn execute(run: &Run, graph: &Graph) -> io::Result<Pipeline> {
+pub fn execute(run: &Run, decided: &Decided) -> io::Result<Pipeline> {
+    let Decided { graph, left } = decided;
     let subject = Subject::phase(PhaseCode::PipelineExecute);
     let mut events = EventLog::create(&run.logs.pipeline_events(), subject.clone())?;
     run.observe(None, PhaseCode::PipelineExecute, EventKind::Start);
@@ -51,17 +53,39 @@ pub fn execute(run: &Run, graph: &Graph) -> io::Result<Pipeline> {
     let mut state = State {
         run,
         graph,
-        schedule: Schedule::new(graph),
+        schedule: Schedule::new(graph, left.clone()),
         events,
         results: graph.nodes.iter().map(|_| None).collect(),
         failing_job: None,
     };
     run.display.jobs(&graph.nodes);
+    note_what_is_not_built(run, graph);
     let (started_at, started) = (Timestamp::now(), Instant::now());
     state.run_to_end()?;
     let pipeline = state.into_pipeline(started_at, started)?;
     run.display.summary(&pipeline.counts, started.elapsed());
     Ok(pipeline)
+}
+
+/// Says once for all jobs which of their keywords have no effect here.
+fn note_what_is_not_built(run: &Run, graph: &Graph) {
+    let mut jobs_by_note: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for node in &graph.nodes {
+        for note in job::notes(node) {
+            jobs_by_note.entry(note).or_default().push(&node.id);
+        }
+    }
+    for (note, jobs) in jobs_by_note {
+        run.display.note(format_args!("{note} ({})", shortened(&jobs)));
+    }
+}
+
+/// `a, b, c and 4 more`.
+fn shortened(jobs: &[&str]) -> String {
+    match jobs.len() {
+        0..=3 => jobs.join(", "),
+        count => format!("{} and {} more", jobs[..3].join(", "), count - 3),
+    }
 }
 
 struct State<'a> {
@@ -132,7 +156,7 @@ impl State<'_> {
         }
         self.schedule.finished(job, Outcome { status, forgiven });
         self.note(node, &result.verdict, result.exit_code, result.duration_ms)?;
-        self.run.display.finished(node, &result);
+        self.run.display.finished(node, &result, forgiven);
         self.results[job] = Some(result);
         Ok(())
     }

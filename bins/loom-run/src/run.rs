@@ -18,6 +18,7 @@ use libloom_record::phases::PhaseLedger;
 use crate::{
     cancel::{Cancel, Cause},
     display::Display,
+    environment::Predefined,
     processes::Registry,
     steps::ended_by,
 };
@@ -76,9 +77,16 @@ impl Run {
         snapshot.unwrap_or_else(|| UNKNOWN.get_or_init(Facts::default))
     }
 
-    /// Name of the repository's folder.
-    pub fn project_name(&self) -> String {
-        self.repo_root.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    /// What predefined variables are made of.
+    pub fn predefined(&self) -> Predefined<'_> {
+        Predefined {
+            run_id: &self.id,
+            pipeline_id: &self.pipeline_id,
+            workflow_path: &self.workflow,
+            project_name: self.repo_root.file_name().unwrap_or_default().to_string_lossy(),
+            workspace: self.workspace(),
+            facts: self.facts(),
+        }
     }
 
     /// Counts a phase boundary.

@@ -48,6 +48,8 @@ pub struct Schedule<'a> {
     needs: Vec<Vec<(usize, bool)>>,
     /// Jobs that need a job.
     dependants: Vec<Vec<usize>>,
+    /// Jobs that rules leave out.
+    left: Vec<Option<Verdict>>,
     outcome: Vec<Option<Outcome>>,
     /// Stages before this one have no unfinished jobs.
     open_stage: usize,
@@ -67,8 +69,8 @@ struct Stage {
 }
 
 impl<'a> Schedule<'a> {
-    /// Nothing has begun.
-    pub fn new(graph: &'a Graph) -> Self {
+    /// Nothing has begun; `left` has a verdict for each job that rules leave out.
+    pub fn new(graph: &'a Graph, left: Vec<Option<Verdict>>) -> Self {
         let nodes = &graph.nodes;
         let stage_index: HashMap<&str, usize> =
             graph.stages.iter().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
@@ -83,6 +85,7 @@ impl<'a> Schedule<'a> {
             waits: vec![0; nodes.len()],
             needs: vec![Vec::new(); nodes.len()],
             dependants: vec![Vec::new(); nodes.len()],
+            left,
             outcome: vec![None; nodes.len()],
             open_stage: 0,
             ready: VecDeque::new(),
@@ -145,6 +148,9 @@ impl<'a> Schedule<'a> {
     fn leave(&self, job: usize) -> Option<Verdict> {
         if self.cancelled.is_some() {
             return self.cancelled.clone();
+        }
+        if self.left[job].is_some() {
+            return self.left[job].clone();
         }
         let obstacle = self.obstacle(job);
         match (self.nodes[job].policy.when, obstacle) {
@@ -278,7 +284,7 @@ mod tests {
     /// Runs everything that may run, in waves; `fails` fail. Gives waves of started jobs and
     /// the reasons of those that were left.
     fn waves(graph: &Graph, fails: &[&str]) -> (Vec<Vec<String>>, Vec<(String, Reason)>) {
-        let mut schedule = Schedule::new(graph);
+        let mut schedule = Schedule::new(graph, vec![None; graph.nodes.len()]);
         let (mut waves, mut left) = (Vec::new(), Vec::new());
         while !schedule.is_done() {
             let mut wave = Vec::new();
@@ -347,7 +353,7 @@ mod tests {
     #[test]
     fn cancelled_schedule_finishes_everything() {
         let graph = graph(&[("a", "one", None), ("b", "two", None), ("c", "three", Some(&["b"]))]);
-        let mut schedule = Schedule::new(&graph);
+        let mut schedule = Schedule::new(&graph, vec![None; graph.nodes.len()]);
         assert_eq!(schedule.next(), Some(Decision::Start(0)));
         schedule.cancel(Verdict::cancelled(Reason::Interrupt, "interrupted"));
         schedule.finished(0, Outcome { status: Status::Cancelled, forgiven: false });

@@ -16,6 +16,7 @@ use crate::{
     documents::{self, Outcome},
     joblog::{finish, loom_error},
     pipeline, processes,
+    rules::Decided,
     run::Run,
     verdict::Verdict,
 };
@@ -28,9 +29,9 @@ pub fn work(run: &Run, siblings: &Siblings) -> io::Result<Outcome> {
     let mut events = EventLog::create(&run.logs.events(), Subject::phase(PhaseCode::RunBootstrap))?;
     let planned = bootstrap(run, siblings, &mut events)?;
     let (graph, outcome) = match planned {
-        Ok(graph) => {
-            let outcome = execute(run, &graph, &mut events)?;
-            (Some(graph), outcome)
+        Ok(decided) => {
+            let outcome = execute(run, &decided, &mut events)?;
+            (Some(decided.graph), outcome)
         }
         Err(trouble) => (None, of_trouble(trouble)),
     };
@@ -43,7 +44,7 @@ fn bootstrap(
     run: &Run,
     siblings: &Siblings,
     events: &mut EventLog,
-) -> io::Result<Result<Graph, Trouble>> {
+) -> io::Result<Result<Decided, Trouble>> {
     let subject = Subject::phase(PhaseCode::RunBootstrap);
     let started = Instant::now();
     run.observe(None, subject.phase, EventKind::Start);
@@ -58,7 +59,7 @@ fn bootstrap(
         Err(trouble) => verdict_of(trouble),
     };
     run.observe(None, subject.phase, EventKind::Finish);
-    let data = self::data(&plan(run, planned.as_ref().ok()));
+    let data = self::data(&plan(run, planned.as_ref().ok().map(|decided| &decided.graph)));
     events.append(Event { data, ..finish(&subject, &verdict, started) })?;
     Ok(planned)
 }
@@ -117,12 +118,12 @@ fn of_trouble(trouble: Trouble) -> Outcome {
     Outcome { verdict, exit_code: trouble.exit_code, trouble: Some(trouble), pipeline: None }
 }
 
-fn execute(run: &Run, graph: &Graph, events: &mut EventLog) -> io::Result<Outcome> {
+fn execute(run: &Run, decided: &Decided, events: &mut EventLog) -> io::Result<Outcome> {
     let subject = Subject::phase(PhaseCode::RunPipelineExecute);
     let started = Instant::now();
     run.observe(None, subject.phase, EventKind::Start);
     events.append(subject.event(EventKind::Start))?;
-    let pipeline = pipeline::execute(run, graph);
+    let pipeline = pipeline::execute(run, decided);
     run.observe(None, subject.phase, EventKind::Finish);
     let verdict = match &pipeline {
         Ok(pipeline) => pipeline.verdict.clone(),
