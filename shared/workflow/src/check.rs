@@ -14,6 +14,8 @@ pub(crate) struct Checker<'s> {
     /// Whether a file of the repository is there.
     pub(crate) exists: &'s dyn Fn(&str) -> bool,
     problems: Vec<Problem>,
+    /// Mistyped keys with what they were meant to be: that one is not missed as well.
+    meant: Vec<(Mark, String)>,
     /// Names that may still be compared in search of the nearest.
     comparisons: usize,
 }
@@ -28,7 +30,14 @@ impl<'s> Checker<'s> {
         exists: &'s dyn Fn(&str) -> bool,
         problems: Vec<Problem>,
     ) -> Self {
-        Checker { sources, workflow, exists, problems, comparisons: MAX_COMPARISONS }
+        Checker {
+            sources,
+            workflow,
+            exists,
+            problems,
+            meant: Vec::new(),
+            comparisons: MAX_COMPARISONS,
+        }
     }
 
     pub(crate) fn has_errors(&self) -> bool {
@@ -93,17 +102,16 @@ impl<'s> Checker<'s> {
 
     pub(crate) fn sequence<'n>(&mut self, node: &'n Node, key: &str) -> Option<&'n [Node]> {
         let items = node.as_sequence();
-        if items.is_none() {
-            let one_item = format!("write it as a list: [{}]", node.as_text().unwrap_or("…"));
-            let short = node.as_text().is_some_and(|text| {
-                text.len() < 40 && !text.contains(['\n', ',', ':', '#', '"', '\''])
+        if items.is_none() && node.kind() != Kind::Refused {
+            let message = format!("expected sequence for \"{key}\", got {}", node.kind().word());
+            let problem = Problem::error(node.mark, message);
+            self.note(match node.as_string().filter(|text| is_simple(text)) {
+                Some(text) => {
+                    let list = format!("[{text}]");
+                    problem.fix(format!("write it as a list: {list}")).edit(node.mark, list)
+                }
+                None => problem.fix("write a list of entries, each after \"- \""),
             });
-            self.wrong_type_fix(
-                node,
-                "sequence",
-                key,
-                Some(if short { &one_item } else { "write a list of entries, each after \"- \"" }),
-            );
         }
         items
     }
@@ -246,17 +254,34 @@ impl<'s> Checker<'s> {
         let message = format!("unknown key \"{}\" {place}", entry.key);
         let problem = Problem::error(entry.key_mark, message);
         let near = self.nearest(&entry.key, known.iter().copied());
+        if let Some(near) = near {
+            self.meant.push((entry.key_mark, near.to_owned()));
+        }
         self.note(match near {
             Some(near) => problem.did_you_mean(Some(near)).edit(entry.key_mark, near),
             None => problem.fix("remove it"),
         });
     }
 
-    /// Notes that a key is missing; `owner` is where the mapping's key stands.
-    pub(crate) fn missing(&mut self, owner: Mark, key: &str, place: &str) {
+    /// Notes that a key is missing in the mapping at `body`.
+    pub(crate) fn missing(&mut self, body: Mark, key: &str, place: &str) {
+        self.missing_at(body, body, key, place);
+    }
+
+    /// The same, shown at `owner`, such as the job's key.
+    pub(crate) fn missing_at(&mut self, owner: Mark, body: Mark, key: &str, place: &str) {
+        if self.meant.iter().any(|(mark, name)| name == key && body.holds(*mark)) {
+            return;
+        }
         let message = format!("missing required key \"{key}\" {place}");
         self.note(Problem::error(owner, message).fix(format!("add \"{key}\"")));
     }
+}
+
+/// Whether a text means the same as a plain scalar in brackets.
+fn is_simple(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '.')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b" ._-/".contains(&b))
 }
 
 /// Where byte `offset` of a scalar's value stands, where that is certain: in one line, without

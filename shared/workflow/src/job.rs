@@ -65,16 +65,21 @@ pub(crate) fn draft(
     check: &mut Checker<'_>,
     name: &str,
     key: Mark,
-    fields: &Mapping,
+    body: &Node,
     role: Role,
     stages: &[String],
 ) -> Draft {
+    let none = Mapping::default();
+    let fields = body.as_mapping().unwrap_or(&none);
     let partial = role == Role::Part;
     let image = fields.get("image").and_then(|node| image::image(check, node, partial));
     let mut node = empty_node(name, image);
     node.position = Some(check.sources.position(key));
-    place(check, &mut node, key, fields, role, stages);
-    scripts(check, &mut node, key, fields, role);
+    place(check, &mut node, fields, stages);
+    scripts(check, &mut node, fields);
+    if role == Role::Job {
+        required(check, &node, key, body.mark, fields);
+    }
     environment(check, &mut node, fields, partial);
     files(check, &mut node, fields, partial);
     node.policy = policy::policy(check, fields);
@@ -118,32 +123,23 @@ fn empty_node(name: &str, image: Option<Image>) -> GraphNode {
     }
 }
 
-fn place(
-    check: &mut Checker<'_>,
-    node: &mut GraphNode,
-    key: Mark,
-    fields: &Mapping,
-    role: Role,
-    stages: &[String],
-) {
-    match fields.get("stage") {
-        Some(value) => {
-            if let Some(stage) = check.text(value, "stage") {
-                check_stage(check, value, stage, stages);
-                node.stage = stage.to_owned();
-            }
-        }
-        None if role == Role::Job => {
-            check.missing(key, "stage", &format!("in job \"{}\"", node.id));
-        }
-        None => {}
+fn place(check: &mut Checker<'_>, node: &mut GraphNode, fields: &Mapping, stages: &[String]) {
+    if let Some(value) = fields.get("stage")
+        && let Some(stage) = check.text(value, "stage")
+    {
+        check_stage(check, value, stage, stages);
+        node.stage = stage.to_owned();
     }
     if let Some(value) = fields.get("target")
         && let Some(target) = check.text(value, "target")
         && target != "linux"
     {
         let message = format!("target \"{target}\" is not supported: jobs run on linux only");
-        check.note(Problem::error(value.mark, message).fix("write target: linux"));
+        check.note(
+            Problem::error(value.mark, message)
+                .fix("write target: linux")
+                .edit(value.mark, "linux"),
+        );
     }
 }
 
@@ -162,7 +158,7 @@ fn check_stage(check: &mut Checker<'_>, node: &Node, stage: &str, stages: &[Stri
     check.note(problem);
 }
 
-fn scripts(check: &mut Checker<'_>, node: &mut GraphNode, key: Mark, fields: &Mapping, role: Role) {
+fn scripts(check: &mut Checker<'_>, node: &mut GraphNode, fields: &Mapping) {
     let lists = [
         ("before_script", ScriptSection::BeforeScript),
         ("script", ScriptSection::Script),
@@ -176,17 +172,23 @@ fn scripts(check: &mut Checker<'_>, node: &mut GraphNode, key: Mark, fields: &Ma
             }
         }
     }
-    let builds = node.image.as_ref().is_some_and(|image| image.build.is_some());
-    if role == Role::Part || builds {
+}
+
+/// A job that runs has a stage, and a script unless it only builds its image.
+fn required(check: &mut Checker<'_>, node: &GraphNode, key: Mark, body: Mark, fields: &Mapping) {
+    let place = format!("in job \"{}\"", node.id);
+    if fields.get("stage").is_none() {
+        check.missing_at(key, body, "stage", &place);
+    }
+    let image = fields.get("image").and_then(Node::as_mapping);
+    if image.is_some_and(|image| image.get("build").is_some()) {
         return;
     }
     match fields.get("script") {
-        None => check.missing(key, "script", &format!("in job \"{}\"", node.id)),
+        None => check.missing_at(key, body, "script", &place),
         Some(list) if list.as_sequence().is_some_and(<[Node]>::is_empty) => {
-            let problem = Problem::error(list.mark, "\"script\" is empty");
-            check.note(
-                problem.fix("list at least one command; only a job with image.build may have none"),
-            );
+            let fix = "list at least one command; only a job with image.build may have none";
+            check.note(Problem::error(list.mark, "\"script\" is empty").fix(fix));
         }
         Some(_) => {}
     }

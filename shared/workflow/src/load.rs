@@ -98,6 +98,9 @@ impl<'a> Loader<'a> {
     }
 
     fn not_a_mapping(&mut self, file: FileId, tree: &Node) {
+        if tree.kind() == Kind::Refused {
+            return;
+        }
         let main = file == FileId(0);
         let problem = match tree.kind() {
             Kind::Null if main => Problem::error(tree.mark, "the workflow is empty")

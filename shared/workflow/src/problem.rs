@@ -145,7 +145,7 @@ impl Problem {
 }
 
 /// Most problems that are told; a file that has more is mostly not what it should be.
-pub const MAX_PROBLEMS: usize = 1000;
+pub(crate) const MAX_PROBLEMS: usize = 1000;
 
 /// Places all problems, in order of position, each once: a mistake in a template shows in every
 /// job that extends it, but is one mistake.

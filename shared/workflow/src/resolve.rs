@@ -38,7 +38,7 @@ impl<'r> Layers<'r> {
             entries.iter().map(|entry| (&*entry.key, *entry)).collect();
         let mut parents = HashMap::new();
         for entry in entries {
-            parents.insert(&*entry.key, parents_of(check, entry, &jobs));
+            parents.insert(&*entry.key, parents_of(check, entry, &jobs, entries));
         }
         let mut layers =
             Layers { jobs, parents, templates: HashMap::new(), below: below(default, variables) };
@@ -153,6 +153,7 @@ fn parents_of<'r>(
     check: &mut Checker<'_>,
     entry: &'r Entry,
     jobs: &HashMap<&'r str, &'r Entry>,
+    entries: &[&'r Entry],
 ) -> Vec<(&'r str, Mark)> {
     let Some(node) = entry.value.as_mapping().and_then(|fields| fields.get("extends")) else {
         return Vec::new();
@@ -175,9 +176,7 @@ fn parents_of<'r>(
         } else if jobs.contains_key(name) {
             parents.push((name, item.mark));
         } else {
-            let mut known: Vec<&str> = jobs.keys().copied().collect();
-            known.sort_unstable();
-            let near = check.nearest(name, known);
+            let near = check.nearest(name, entries.iter().map(|entry| &*entry.key));
             let mut problem = Problem::error(item.mark, format!("unknown template \"{name}\""))
                 .fix("define it here or in an included file")
                 .did_you_mean(near);

@@ -8,11 +8,22 @@ use crate::source::{FileId, Mark, as_u32};
 /// The problem for a parser error.
 pub(crate) fn describe(file: FileId, text: &str, error: &ScanError) -> Problem {
     let at = floor(text, error.marker().byte_offset().unwrap_or(text.len()));
+    let at = opening_quote(text, at, error.kind()).unwrap_or(at);
     let length = text[at..].chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8);
     let mark = Mark { file, start: as_u32(at), end: as_u32(at + length) };
     let here = text[at..].chars().next();
     let (code, message, fix) = explain(error, here);
     Problem::error(mark, message).code(code).fix(fix)
+}
+
+/// An unclosed string is told of where it goes wrong, lines later; its quote is what to look at.
+fn opening_quote(text: &str, at: usize, kind: &ErrorKind) -> Option<usize> {
+    match kind {
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
+            text[..at].rfind(['"', '\''])
+        }
+        _ => None,
+    }
 }
 
 fn floor(text: &str, at: usize) -> usize {
@@ -55,7 +66,7 @@ fn explain(error: &ScanError, here: Option<char>) -> (&'static str, String, Stri
         }
         ErrorKind::MappingValueNotAllowed => syntax(
             "a mapping cannot start here",
-            "quote the value if it contains \": \", or put the mapping on a line of its own",
+            "quote the value if it contains \": \", or indent this key like the others",
         ),
         ErrorKind::ExpectedBlockMappingKey => {
             syntax("expected a key here", "indent this line like the keys above it")

@@ -24,8 +24,8 @@ const MAX_SIZE: usize = 500_000;
 pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
     let fields = root.as_mapping()?;
     let start = Mark { end: root.mark.start, ..root.mark };
-    version(check, fields, start);
-    let stages = stages(check, fields, start);
+    version(check, fields, root.mark);
+    let stages = stages(check, fields, root.mark);
     let workflow_rules =
         fields.get("workflow").map(|node| rules::workflow(check, node)).unwrap_or_default();
     if let Some(node) = fields.get("variables") {
@@ -42,8 +42,8 @@ pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
     let templates = entries.iter().map(|entry| &*entry.key).collect::<HashSet<_>>();
     assemble::check_needs(check, &drafts, &templates, &stages);
     warn_unused(check, &entries, &layers);
-    if !entries.iter().any(|entry| !is_template(&entry.key)) {
-        let problem = Problem::error(start, "the workflow has no job");
+    if !fields.iter().any(|entry| !ROOT_KEYS.contains(&&*entry.key) && !is_template(&entry.key)) {
+        let problem = Problem::error(start, "the workflow has no job").about(root.mark);
         check.note(problem.fix("add a job with stage and script; names with a dot are templates"));
     }
     if check.has_errors() {
@@ -52,10 +52,11 @@ pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
     Some(assemble::graph(check.sources, drafts, stages, workflow_rules))
 }
 
-fn version(check: &mut Checker<'_>, fields: &Mapping, start: Mark) {
+fn version(check: &mut Checker<'_>, fields: &Mapping, root: Mark) {
     let Some(node) = fields.get("version") else {
-        let problem = Problem::error(start, "missing required key \"version\"");
-        check.note(problem.fix("add version: v1 at the top").edit(start, "version: v1\n"));
+        let start = Mark { end: root.start, ..root };
+        let problem = Problem::error(start, "missing required key \"version\"").about(root);
+        check.note(problem.fix("add version: v1 at the top"));
         return;
     };
     if node.as_string() != Some("v1") && node.kind() != Kind::Refused {
@@ -65,9 +66,10 @@ fn version(check: &mut Checker<'_>, fields: &Mapping, start: Mark) {
     }
 }
 
-fn stages(check: &mut Checker<'_>, fields: &Mapping, start: Mark) -> Vec<String> {
+fn stages(check: &mut Checker<'_>, fields: &Mapping, root: Mark) -> Vec<String> {
     let Some(node) = fields.get("stages") else {
-        let problem = Problem::error(start, "missing required key \"stages\"");
+        let start = Mark { end: root.start, ..root };
+        let problem = Problem::error(start, "missing required key \"stages\"").about(root);
         check.note(problem.fix("add stages: [ci], in the order they are to run"));
         return Vec::new();
     };
@@ -108,7 +110,7 @@ fn check_default(check: &mut Checker<'_>, entry: &Entry, stages: &[String]) {
         }
     }
     job::check_keys(check, fields, "in default");
-    job::draft(check, "default", entry.key_mark, fields, Role::Part, stages);
+    job::draft(check, "default", entry.key_mark, &entry.value, Role::Part, stages);
 }
 
 /// Entries of the root that are jobs or templates; the others become problems.
@@ -171,14 +173,11 @@ fn jobs<'r>(
             job::check_keys(check, own, &format!("in {kind} \"{}\"", entry.key));
         }
         if is_template(&entry.key) {
-            if let Some(own) = entry.value.as_mapping() {
-                job::draft(check, &entry.key, entry.key_mark, own, Role::Part, stages);
-            }
+            job::draft(check, &entry.key, entry.key_mark, &entry.value, Role::Part, stages);
             continue;
         }
         let Some(merged) = layers.job(entry) else { continue };
-        let Some(fields) = merged.as_mapping() else { continue };
-        let draft = job::draft(check, &entry.key, entry.key_mark, fields, Role::Job, stages);
+        let draft = job::draft(check, &entry.key, entry.key_mark, &merged, Role::Job, stages);
         size += merged.size() * draft.copies.copies.len().max(1);
         if size > MAX_SIZE {
             let message = format!(

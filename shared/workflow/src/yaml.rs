@@ -89,14 +89,23 @@ enum Frame {
         block: bool,
         entries: Vec<Entry>,
         pending: Option<Key>,
+        broken: bool,
         seen: HashMap<Box<str>, Mark>,
     },
 }
 
-/// A key that waits for its value; refused ones have no text.
+/// A key that waits for its value.
 struct Key {
-    text: Option<Box<str>>,
+    name: Name,
     mark: Mark,
+}
+
+enum Name {
+    Text(Box<str>),
+    /// There already: dropped with its value.
+    Repeated,
+    /// No key at all: what its mapping holds is not known, so nothing is said about it.
+    Refused,
 }
 
 struct Builder<'t> {
@@ -156,7 +165,14 @@ impl<'t> Builder<'t> {
                 self.refuse_tag(tag.is_some(), &span);
                 let (start, block) = (self.range(&span).0, style == StructureStyle::Block);
                 let (entries, seen) = (Vec::new(), HashMap::new());
-                self.frames.push(Frame::Mapping { start, block, entries, pending: None, seen });
+                self.frames.push(Frame::Mapping {
+                    start,
+                    block,
+                    entries,
+                    pending: None,
+                    broken: false,
+                    seen,
+                });
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(&span),
             Event::Anchor(_, name) => {
@@ -231,7 +247,8 @@ impl<'t> Builder<'t> {
             problem.fix("remove the tag, or quote the value")
         };
         self.problems.push(problem);
-        self.place(Node { value: Value::Refused, ..node });
+        let mark = Mark { end: end.max(tag.end), ..tag };
+        self.place(Node { value: Value::Refused, mark, ..node });
     }
 
     fn scalar(&self, text: &str, style: ScalarStyle, span: &Span) -> Node {
@@ -281,9 +298,10 @@ impl<'t> Builder<'t> {
                 let end = self.end_of(start, block, end, items.last());
                 Node::new(Value::Sequence(items), self.mark(start, end))
             }
-            Frame::Mapping { start, block, entries, .. } => {
+            Frame::Mapping { start, block, entries, broken, .. } => {
                 let end = self.end_of(start, block, end, entries.last().map(|entry| &entry.value));
-                Node::new(Value::Mapping(Mapping { entries }), self.mark(start, end))
+                let mapping = Value::Mapping(Mapping { entries });
+                Node::new(if broken { Value::Refused } else { mapping }, self.mark(start, end))
             }
         };
         self.place(node);
@@ -309,39 +327,39 @@ impl<'t> Builder<'t> {
                     *pending = Some(key);
                 }
             }
-            Some(Frame::Mapping { entries, pending, .. }) => {
+            Some(Frame::Mapping { entries, pending, broken, .. }) => {
                 let key = pending.take().expect("the arm above handles a missing key");
-                if let Some(text) = key.text {
-                    entries.push(Entry { key: text, key_mark: key.mark, value: node });
+                match key.name {
+                    Name::Text(key_text) => {
+                        entries.push(Entry { key: key_text, key_mark: key.mark, value: node });
+                    }
+                    Name::Repeated => {}
+                    Name::Refused => *broken = true,
                 }
             }
         }
     }
 
-    /// Checks a key; a refused one is dropped with its value.
     fn key(&mut self, node: &Node) -> Key {
         let mark = node.mark;
-        let refused = Key { text: None, mark };
-        let text = match &node.value {
+        let name = match &node.value {
             Value::Scalar(scalar) if &*scalar.text == "<<" && scalar.style == Style::Plain => {
                 self.refuse(mark, "YAML merge keys are not allowed", "use `extends`");
-                return refused;
+                Name::Refused
             }
-            Value::Scalar(scalar) => scalar.text.clone(),
-            Value::Refused => return refused,
+            Value::Scalar(scalar) if self.is_repeated(&scalar.text, mark) => Name::Repeated,
+            Value::Scalar(scalar) => Name::Text(scalar.text.clone()),
+            Value::Refused => Name::Refused,
             Value::Empty => {
                 self.refuse(mark, "a key is missing before \":\"", "write a key");
-                return refused;
+                Name::Refused
             }
             Value::Sequence(_) | Value::Mapping(_) => {
                 self.collection_as_key(mark);
-                return refused;
+                Name::Refused
             }
         };
-        match self.duplicate(&text, mark) {
-            true => refused,
-            false => Key { text: Some(text), mark },
-        }
+        Key { name, mark }
     }
 
     fn collection_as_key(&mut self, mark: Mark) {
@@ -359,7 +377,7 @@ impl<'t> Builder<'t> {
         }
     }
 
-    fn duplicate(&mut self, text: &str, mark: Mark) -> bool {
+    fn is_repeated(&mut self, text: &str, mark: Mark) -> bool {
         let Some(Frame::Mapping { seen, .. }) = self.frames.last_mut() else { return false };
         let Some(first) = seen.get(text).copied() else {
             seen.insert(text.into(), mark);

@@ -99,11 +99,13 @@ fn condition(check: &mut Checker<'_>, node: &Node) -> Option<Condition> {
         Err(error) => {
             let mark = inside(node, check.sources.slice(node.mark), error.range.clone());
             let problem = Problem::error(mark, format!("invalid condition: {}", error.message));
-            check.note(
-                problem
-                    .code(code::RULE_SYNTAX)
-                    .fix("write it as $NAME == \"value\" && $OTHER =~ /pattern/"),
-            );
+            // Some messages say the mend already.
+            let says_how = error.message.contains("write `");
+            let problem = problem.code(code::RULE_SYNTAX);
+            check.note(match says_how {
+                true => problem,
+                false => problem.fix("write it as $NAME == \"value\" && $OTHER =~ /pattern/"),
+            });
             Some(Condition { text: None, expression: Expression::Null })
         }
     }

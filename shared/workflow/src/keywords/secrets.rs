@@ -32,7 +32,7 @@ fn secret(check: &mut Checker<'_>, entry: &Entry, partial: bool) -> Option<Secre
     let (file, required) = (flag("file").unwrap_or(true), flag("required").unwrap_or(true));
     let Some(node) = fields.get("ref") else {
         if !partial {
-            check.missing(entry.key_mark, "ref", &place);
+            check.missing_at(entry.key_mark, entry.value.mark, "ref", &place);
         }
         return None;
     };
