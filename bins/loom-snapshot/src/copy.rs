@@ -102,9 +102,6 @@ impl<'a> Copier<'a> {
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
             Err(error) => return Err(read(error)),
         };
-        if is_torn(stat, &fstat(&from).map_err(read)?) {
-            return Ok(None);
-        }
         let folder = self.folders.copy().map_err(write)?;
         let to = File::from(create(folder, name, stat).map_err(write)?);
         self.transfer.content(&from, &to, stat, &mut self.buffer).map_err(write)?;

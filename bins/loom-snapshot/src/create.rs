@@ -2,14 +2,12 @@
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use libloom_contract::layout::{Layout, RUNTIME, RUNTIME_GITIGNORE, SNAPSHOT_RECORD_IN_GIT};
-use libloom_contract::message::Message;
-use libloom_contract::snapshot::{Counts, Facts, Method, Methods, Snapshot};
+use libloom_contract::snapshot::{Counts, Method, Methods, Snapshot};
 use libloom_contract::{Document, Timestamp, exit, store, version};
 use libloom_entry::{Context, Failure, OrFail};
 use rustix::fs::{Mode, OFlags, openat, symlinkat};
@@ -21,8 +19,10 @@ use crate::folders::make;
 use crate::git::Git;
 use crate::listing::open_root;
 use crate::progress::Progress;
+use crate::records::{Known, Records};
 use crate::repository::Repository;
 use crate::transfer::Transfer;
+use crate::watch::{Display, error_message};
 use crate::work_tree::{Made, Request, copy_repository, milliseconds};
 
 /// Make a snapshot of the repository around the current folder
@@ -50,6 +50,10 @@ pub(crate) struct CreateArgs {
     changed: ChangedArgs,
 }
 
+/// More snapshots than this, or more bytes than [`LARGE`], are worth a hint.
+const MANY: usize = 10;
+const LARGE: u64 = 5 << 30;
+
 /// Makes the snapshot and prints what was asked for.
 pub(crate) fn run(args: &CreateArgs, context: &Context) -> Result<u8, Failure> {
     match create(args, context) {
@@ -61,6 +65,9 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> Result<u8, Failure> {
                 true => context.console.json(&record)?,
                 false => context.console.out(&record.path)?,
             }
+            if !args.events {
+                hint_at_many(context, Path::new(&record.repo_root));
+            }
             Ok(exit::DONE)
         }
         Err(failure) => {
@@ -69,6 +76,20 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> Result<u8, Failure> {
             }
             Err(failure)
         }
+    }
+}
+
+/// Snapshots are kept until someone removes them; say so before they fill the disk.
+fn hint_at_many(context: &Context, root: &Path) {
+    let folder = Layout::of_repository(root).snapshots();
+    // Counting names is cheap; only then are the records worth reading.
+    let count = std::fs::read_dir(folder).map_or(0, Iterator::count);
+    let bytes = || Records::read(context, root).all.iter().map(Known::bytes).sum::<u64>();
+    if count > MANY || (count > 1 && bytes() > LARGE) {
+        let text = format!(
+            "{count} snapshots of this repository are kept; `loom snapshot prune --keep 3` removes old ones"
+        );
+        context.console.hint(text);
     }
 }
 
@@ -87,7 +108,8 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
         untracked: !args.no_untracked,
         ignored: ignored.as_ref(),
     };
-    let mut made = watched(args, context, &progress, |on_facts| {
+    let display = Display::choose(args.events, &context.console);
+    let mut made = display.during(&context.console, &progress, |on_facts| {
         copy_repository(&request, &repository, destination.folder(), on_facts)
     })?;
     made.notes.splice(0..0, place_note);
@@ -286,74 +308,5 @@ fn record(
         methods: Methods { files, objects: made.objects },
         phases: made.phases,
         notes: made.notes,
-    }
-}
-
-/// Runs `work` while telling facts and progress to whoever reads our events.
-fn watched(
-    args: &CreateArgs,
-    context: &Context,
-    progress: &Progress,
-    work: impl FnOnce(&(dyn Fn(&Facts) + Sync)) -> Result<Made, Failure>,
-) -> Result<Made, Failure> {
-    if !args.events {
-        return work(&|_| {});
-    }
-    let broken = Mutex::new(None);
-    let tell = |message: Message| {
-        if let Err(error) = context.console.json(&message) {
-            progress.fail();
-            broken.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
-        }
-    };
-    let on_facts = |facts: &Facts| {
-        let schema_version = version::MESSAGE.to_string();
-        tell(Message::Facts { schema_version, facts: facts.clone() });
-    };
-    let (done, is_done) = std::sync::mpsc::channel::<()>();
-    let made = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let is_done = is_done;
-            while is_done.recv_timeout(TICK) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                tell(progress_message(progress));
-            }
-        });
-        let made = work(&on_facts);
-        drop(done);
-        made
-    });
-    match broken.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        Some(error) => Err(error.into()),
-        None => made,
-    }
-}
-
-/// How often progress is told.
-const TICK: Duration = Duration::from_millis(200);
-
-fn progress_message(progress: &Progress) -> Message {
-    let (done, bytes) = progress.so_far();
-    let schema_version = version::MESSAGE.to_string();
-    Message::Progress {
-        schema_version,
-        phase: "copy".into(),
-        done,
-        total: None,
-        bytes: Some(bytes),
-    }
-}
-
-fn error_message(failure: &Failure) -> Message {
-    let mut lines = vec![failure.error.to_string()];
-    let mut cause = failure.error.source();
-    while let Some(error) = cause {
-        lines.push(error.to_string());
-        cause = error.source();
-    }
-    Message::Error {
-        schema_version: version::MESSAGE.to_string(),
-        message: lines.join("\n"),
-        hints: failure.hints.clone(),
-        exit_code: failure.kind.exit_code().into(),
     }
 }

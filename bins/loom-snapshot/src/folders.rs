@@ -22,12 +22,17 @@ pub(crate) const FOLDER: OFlags =
 pub(crate) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// How folders are opened that are listed.
+pub(crate) const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 /// The roots of both trees and the folders on the way to the present path.
 pub(crate) struct Folders<'a> {
     source: BorrowedFd<'a>,
     copy: BorrowedFd<'a>,
     path: Vec<u8>,
     stack: Vec<Level>,
+    flags: OFlags,
 }
 
 struct Level {
@@ -40,7 +45,12 @@ struct Level {
 
 impl<'a> Folders<'a> {
     pub(crate) fn new(source: BorrowedFd<'a>, copy: BorrowedFd<'a>) -> Self {
-        Self { source, copy, path: Vec::new(), stack: Vec::new() }
+        Self { source, copy, path: Vec::new(), stack: Vec::new(), flags: FOLDER }
+    }
+
+    /// The same for a walk that also lists the folders of the source.
+    pub(crate) fn listing(source: BorrowedFd<'a>, copy: BorrowedFd<'a>) -> Self {
+        Self { flags: READ, ..Self::new(source, copy) }
     }
 
     /// Goes to the folder that holds `path` and returns the last name of `path`.
@@ -98,7 +108,7 @@ impl<'a> Folders<'a> {
 
     fn push(&mut self, name: &[u8]) -> Result<(), Errno> {
         let source = match self.source() {
-            Some(above) => open_below(above, OsStr::from_bytes(name))?,
+            Some(above) => open_below(above, OsStr::from_bytes(name), self.flags)?,
             None => None,
         };
         if !self.stack.is_empty() {
@@ -111,8 +121,12 @@ impl<'a> Folders<'a> {
 }
 
 /// The folder `name` of `above`; `None` if there is none, or something else in its place.
-pub(crate) fn open_below(above: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
-    match openat(above, name, FOLDER, Mode::empty()) {
+fn open_below(
+    above: BorrowedFd<'_>,
+    name: &OsStr,
+    flags: OFlags,
+) -> Result<Option<OwnedFd>, Errno> {
+    match openat(above, name, flags, Mode::empty()) {
         Ok(folder) => Ok(Some(folder)),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
         Err(error) => Err(error),

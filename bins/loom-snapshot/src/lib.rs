@@ -32,6 +32,7 @@ mod source_index;
 mod special;
 mod stat;
 mod transfer;
+mod watch;
 mod work_tree;
 
 use clap::{Parser, Subcommand};

@@ -8,8 +8,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, statat};
 use rustix::io::Errno;
 
-const READ: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+use crate::folders::READ;
 
 /// Opens a folder that the user or git named; symlinks on the way are theirs.
 pub(crate) fn open_root(path: &Path) -> Result<OwnedFd, Errno> {

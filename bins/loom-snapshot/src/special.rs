@@ -8,11 +8,10 @@ use std::os::fd::AsFd;
 
 use libloom_console::printable;
 use libloom_entry::{Failure, OrFail};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Mode, RawDir, openat};
 
-use crate::folders::Folders;
+use crate::folders::{Folders, READ};
 use crate::git::{Git, pieces};
-use crate::listing::names;
 use crate::pool::Pool;
 
 /// How many are named, and asked about.
@@ -43,9 +42,12 @@ fn find<'p>(
     pool: &Pool<'_>,
     paths: impl Iterator<Item = &'p [u8]>,
 ) -> Result<Vec<Vec<u8>>, rustix::io::Errno> {
-    let mut folders = Folders::new(pool.source, pool.copy);
     let mut found = Vec::new();
     let mut last: Option<&[u8]> = None;
+    let mut buffer = Vec::<u8>::with_capacity(32 * 1024);
+    // Opened anew: reading moves the position of the folder we were given.
+    let top = openat(pool.source, ".", READ, Mode::empty())?;
+    let mut folders = Folders::listing(top.as_fd(), pool.copy);
     // The empty path stands for the top folder, which may hold no file itself.
     for path in std::iter::once(b"".as_slice()).chain(paths) {
         let end = path.iter().rposition(|byte| *byte == b'/');
@@ -56,15 +58,18 @@ fn find<'p>(
         last = Some(folder);
         folders.go_to(path)?;
         let Some(source) = folders.source() else { continue };
-        for (name, kind) in names(source.as_fd(), ".")? {
-            let is_special = !matches!(
-                kind,
-                FileType::RegularFile | FileType::Directory | FileType::Symlink | FileType::Unknown
-            );
-            if is_special && found.len() < MOST {
-                found.push([folder, &name].concat());
+        let mut entries = RawDir::new(source, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            if is_special(entry.file_type()) && found.len() < MOST {
+                found.push([folder, entry.file_name().to_bytes()].concat());
             }
         }
     }
     Ok(found)
+}
+
+fn is_special(kind: FileType) -> bool {
+    use FileType::{Directory, RegularFile, Symlink, Unknown};
+    !matches!(kind, RegularFile | Directory | Symlink | Unknown)
 }
