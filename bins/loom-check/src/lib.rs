@@ -13,9 +13,9 @@ use libloom_contract::exit;
 use libloom_entry::{Context, Failure};
 use libloom_workflow::{Compiled, Located};
 
-/// Validate a workflow and leave a receipt
+/// Validates a workflow and leaves a receipt
 #[derive(Parser, Debug)]
-#[command(name = "loom-check", about = "Validate a workflow and leave a receipt")]
+#[command(name = "loom-check", about = "Validates a workflow and leaves a receipt")]
 pub struct Arguments {
     /// Workflow file, relative to the current folder or the repository [default: .loom/workflow.yml]
     #[arg(long, value_name = "FILE")]

@@ -15,9 +15,9 @@ use libloom_contract::graph::Graph;
 use libloom_entry::{Context, Failure, OrFail as _};
 use libloom_workflow::{Compiled, Located};
 
-/// Resolve a workflow into its graph and print it
+/// Resolves a workflow into its graph and prints it
 #[derive(Parser, Debug)]
-#[command(name = "loom-compile", about = "Resolve a workflow into its graph and print it")]
+#[command(name = "loom-compile", about = "Resolves a workflow into its graph and prints it")]
 pub struct Arguments {
     /// Workflow file, relative to the current folder or the repository [default: .loom/workflow.yml]
     #[arg(long, value_name = "FILE")]

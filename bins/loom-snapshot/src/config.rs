@@ -8,7 +8,7 @@ use libloom_entry::{Environment, Failure};
 
 use crate::git::{Git, Running, pieces};
 
-/// Sections of which everything is kept that [`is_dropped`] does not name.
+/// Sections of which everything is kept that `is_dropped` does not name.
 const SECTIONS: [&str; 14] = [
     "attr",
     "author",

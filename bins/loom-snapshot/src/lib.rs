@@ -38,7 +38,7 @@ mod work_tree;
 use clap::{Parser, Subcommand};
 use libloom_entry::{Context, Failure};
 
-/// Make and manage isolated workspaces: disposable copies of a repository as it is now
+/// Makes and manages isolated workspaces: disposable copies of a repository as it is now
 #[derive(Debug, Parser)]
 #[command(name = "loom-snapshot", subcommand_required = true, arg_required_else_help = true)]
 pub struct Arguments {

@@ -35,9 +35,11 @@ impl Environment {
         self.variables.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
-    /// The folders of `PATH`; an empty entry means the current folder, as shells read it.
+    /// The folders of `PATH`; an empty entry means the current folder, as shells read it, but an
+    /// empty or missing `PATH` means no folder.
     pub fn path_folders(&self) -> Vec<PathBuf> {
-        let folders = std::env::split_paths(self.get("PATH").unwrap_or_default());
+        let Some(path) = self.get_non_empty("PATH") else { return Vec::new() };
+        let folders = std::env::split_paths(path);
         folders.map(|f| if f.as_os_str().is_empty() { PathBuf::from(".") } else { f }).collect()
     }
 
@@ -98,5 +100,6 @@ mod tests {
     fn empty_path_entry_is_the_current_folder() {
         let env: Environment = [("PATH", "/a::/b")].into_iter().collect();
         assert_eq!(env.path_folders(), ["/a", ".", "/b"].map(PathBuf::from));
+        assert!(Environment::default().path_folders().is_empty());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every run is a fault domain of its own: a document that cannot be read makes that run
 //! [`RunState::Damaged`] and hides no other. Nothing is written here; runs whose process is gone
-//! are completed by [`crate::complete`].
+//! are completed by [`mod@crate::complete`].
 
 use std::{
     collections::BTreeSet,

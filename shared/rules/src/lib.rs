@@ -1,7 +1,7 @@
 //! Rule expressions and rule lists: parse, print, evaluate against facts. No I/O.
 //!
 //! The workflow compiler parses conditions into [`libloom_contract::graph::Expression`] and puts
-//! them in the graph; `loom run` evaluates them with [`evaluate`] and [`decide`]. The language is
+//! them in the graph; `loom run` evaluates them with [`evaluate()`] and [`decide()`]. The language is
 //! the one GitLab users know: `$VAR`, strings, `null`, `/regex/i`, `== != =~ !~ && || !` and
 //! parentheses. `&&` binds tighter than `||`, comparisons tighter than `&&`, and `!` tightest: `!$A == "x"`
 //! negates `$A` alone.

@@ -1,0 +1,11 @@
+complete -c loom-compile -l workflow -d 'Workflow file, relative to the current folder or the repository [default: .loom/workflow.yml]' -r -F
+complete -c loom-compile -l out -d 'Write the graph to a file instead of stdout' -r -F
+complete -c loom-compile -l format -d 'Form of the graph' -r -f -a "json\t'The graph document'"
+complete -c loom-compile -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c loom-compile -l events -d 'Tell everything on stdout, one JSON record a line, the graph last (for other commands)'
+complete -c loom-compile -s q -l quiet -d 'Say only what is wrong and what the command must print'
+complete -c loom-compile -s v -l verbose -d 'Say more about what is done'
+complete -c loom-compile -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c loom-compile -s V -l version -d 'Print version'

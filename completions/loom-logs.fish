@@ -1,0 +1,68 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_loom_logs_global_optspecs
+    string join \n q/quiet v/verbose color= h/help V/version
+end
+
+function __fish_loom_logs_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_loom_logs_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_loom_logs_using_subcommand
+    set -l cmd (__fish_loom_logs_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -s q -l quiet -d 'Say only what is wrong and what the command must print'
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -s v -l verbose -d 'Say more about what is done'
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -s V -l version -d 'Print version'
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "list" -d 'List runs, newest first'
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "show" -d 'Show the output of a run\'s steps, in order'
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "explain" -d 'Explain what failed in a run: the step, its last lines, and what to try'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -l status -d 'Only runs that stand like this' -r -f -a "success\t'It did what it should'
+failure\t'It failed'
+skipped\t'Rules decided against it'
+cancelled\t'It was ended from outside'
+running\t'It is in progress'
+interrupted\t'Its process was killed'
+damaged\t'Its receipt cannot be read'"
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -s n -l number -d 'At most N runs' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -l json -d 'Print an array of JSON objects'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -s q -l quiet -d 'Say only what is wrong and what the command must print'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -s v -l verbose -d 'Say more about what is done'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l job -d 'Only this job' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l step -d 'Only this step: its number in `script`, or a path such as `before_script/1`' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l raw -d 'Write the exact bytes of the steps\' standard output'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l stderr -d 'With --raw: their standard error, also to stdout, instead of their standard output'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -s q -l quiet -d 'Say only what is wrong and what the command must print'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -s v -l verbose -d 'Say more about what is done'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -l json -d 'Print one JSON object of at most 2 KB'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -s q -l quiet -d 'Say only what is wrong and what the command must print'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -s v -l verbose -d 'Say more about what is done'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -s h -l help -d 'Print help'

@@ -1,0 +1,12 @@
+complete -c loom-run -l workflow -d 'Workflow file, relative to the current folder [default: .loom/workflow.yml of the repository]' -r -F
+complete -c loom-run -s j -l jobs -d 'Jobs that run at the same time [default: number of processors]' -r
+complete -c loom-run -l grace -d 'Seconds that a job has to end after it was asked to, before it is killed' -r
+complete -c loom-run -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c loom-run -l local -d 'Run on this machine (the default: nothing remote exists yet)'
+complete -c loom-run -l stream -d 'Show the output of jobs as it comes, each line behind its job\'s name'
+complete -c loom-run -s q -l quiet -d 'Say only what is wrong and what the command must print'
+complete -c loom-run -s v -l verbose -d 'Say more about what is done'
+complete -c loom-run -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c loom-run -s V -l version -d 'Print version'
