@@ -8,6 +8,7 @@ mod dispatch;
 mod docs;
 mod foreign;
 mod layering;
+mod logs;
 mod snapshot;
 mod snapshot_corners;
 mod snapshot_manage;

@@ -10,7 +10,8 @@ use std::{
 
 use libloom_contract::{
     Status, StoreError,
-    event::{EventKind, Section, Stream},
+    diagnostic::{Diagnostic, Span},
+    event::{Event, EventKind, Section, Stream},
     layout::{Layout, RunLayout},
     logs::{JobManifest, PipelineManifest, StepSummary},
     receipt::RunReceipt,
@@ -152,10 +153,8 @@ fn sentences(path: &Path) -> Result<Vec<Line>, StreamError> {
     let mut lines = VecDeque::new();
     for event in EventReader::open(path)? {
         let event = event?;
-        let said = matches!(event.event, EventKind::Error | EventKind::Note);
-        let said = event.text.as_ref().filter(|_| said).map(|text| text.clone().into_bytes());
         let written = output(&event).map(|(_, bytes)| bytes.into_owned());
-        let text = said.or(written).unwrap_or_default();
+        let text = said(&event).map(String::into_bytes).or(written).unwrap_or_default();
         let text = text.strip_suffix(b"\n").unwrap_or(&text);
         for bytes in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             lines.push_back(Line { stream: Stream::Stderr, bytes: bytes.to_vec() });
@@ -165,4 +164,18 @@ fn sentences(path: &Path) -> Result<Vec<Line>, StreamError> {
         }
     }
     Ok(lines.into())
+}
+
+/// What an event says for people, with the place in the workflow that a diagnostic is about.
+fn said(event: &Event) -> Option<String> {
+    let text = match event.event {
+        EventKind::Error | EventKind::Note => event.text.clone()?,
+        EventKind::Start | EventKind::Finish | EventKind::Output => return None,
+    };
+    let data = event.data.clone().map(serde_json::Value::Object);
+    let diagnostic = data.and_then(|data| serde_json::from_value::<Diagnostic>(data).ok());
+    Some(match diagnostic.and_then(|diagnostic| diagnostic.span) {
+        Some(Span { file, line, column, .. }) => format!("{file}:{line}:{column}: {text}"),
+        None => text,
+    })
 }

@@ -1,12 +1,13 @@
 //! A finding as people read it, and as an agent does: one JSON object of at most 2 KB.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use libloom_console::{Label, Paint, printable};
 use libloom_contract::{
-    Reason, Status,
+    Reason, Status, layout,
     logs::{JobCounts, StepSummary},
+    receipt::RunReceipt,
 };
 use serde::Serialize;
 
@@ -130,11 +131,20 @@ fn next(finding: &Finding) -> Vec<String> {
         next.push(show);
     }
     if receipt.reason == Some(Reason::WorkflowInvalid) {
-        next.push("loom check".into());
+        next.push(check(receipt));
     }
     let workspace = receipt.snapshot_path.as_ref().filter(|path| Path::new(path).is_dir());
     next.extend(workspace.map(|path| format!("cd {}", words::shell(path))));
     next
+}
+
+fn check(receipt: &RunReceipt) -> String {
+    let path = Path::new(&receipt.workflow_path);
+    let path = path.strip_prefix(&receipt.repo_root).unwrap_or(path).to_string_lossy();
+    match path.as_ref() {
+        layout::DEFAULT_WORKFLOW => "loom check".into(),
+        path => format!("loom check --workflow {}", words::shell(path)),
+    }
 }
 
 /// The JSON form of a run in progress.
@@ -254,7 +264,7 @@ fn explanation(finding: &Finding, longest: usize) -> Explanation<'_> {
 }
 
 fn relative(finding: &Finding) -> Vec<String> {
-    let path = |path: &std::path::PathBuf| {
+    let path = |path: &PathBuf| {
         path.strip_prefix(&finding.receipt.logs_dir).unwrap_or(path).display().to_string()
     };
     finding.walked.iter().map(path).collect()

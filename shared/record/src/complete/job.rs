@@ -3,10 +3,10 @@
 use std::fs;
 
 use libloom_contract::{
-    Document as _, Reason, Status, Timestamp,
+    Document as _, Status, Timestamp,
     artifacts::ArtifactManifest,
     event::{Event, EventKind, PhaseCode, Section},
-    graph::{Provider, ScriptSection, Step},
+    graph::{AllowFailure, Provider, ScriptSection, Step},
     layout::{JobLayout, RunLayout},
     logs::{
         ArtifactsEntry, JobEntry, JobManifest, JobSummary, SectionEntry, SectionSummary, StepEntry,
@@ -41,9 +41,25 @@ pub(super) struct Plan {
     pub(super) stage: String,
     pub(super) provider: Provider,
     pub(super) steps: Vec<Step>,
+    pub(super) allow_failure: Option<AllowFailure>,
+}
+
+impl Ending {
+    fn of_step(summary: &StepSummary) -> Self {
+        let StepSummary { status, reason, message, exit_code, .. } = summary.clone();
+        Ending { status, reason, message, exit_code }
+    }
 }
 
 impl Plan {
+    /// Whether the job failed in a way that does not fail the pipeline.
+    fn forgives(&self, summary: &JobSummary) -> bool {
+        let Some(allowed) = &self.allow_failure else { return false };
+        let listed = |code| allowed.exit_codes.contains(&code);
+        let allowed = allowed.exit_codes.is_empty() || summary.exit_code.is_some_and(listed);
+        allowed && summary.status == Status::Failure
+    }
+
     /// A job of which only its folder tells.
     pub(super) fn of_folder(run: &RunLayout, id: &str) -> Result<Self, CompleteError> {
         let job = run.job(id);
@@ -55,6 +71,7 @@ impl Plan {
             stage,
             provider: summary.map_or(Provider::Host, |job| job.provider),
             steps: SCRIPTS.into_iter().flat_map(|list| steps_in(&job, list)).collect(),
+            allow_failure: None,
         })
     }
 }
@@ -73,6 +90,8 @@ fn steps_in(job: &JobLayout, section: ScriptSection) -> Vec<Step> {
 pub(super) struct CompletedJob {
     pub(super) entry: JobEntry,
     pub(super) summary: JobSummary,
+    /// It failed and may.
+    pub(super) forgiven: bool,
     /// Steps that began.
     pub(super) steps_run: u64,
     /// When the last thing happened in it.
@@ -100,17 +119,22 @@ pub(super) fn complete(
     let last = work.events.last.max(work.execution.last);
     let parts = work.parts(begun)?;
     let last = last.max(parts.steps.iter().filter_map(|step| step.last).max());
-    work.close(ending)?;
+    work.close(&ending)?;
     work.observe(ledger);
     let summary = match summary {
         Some(summary) => summary,
-        None => work.write_summary(ending, begun, last)?,
+        None => {
+            let failing = culprit(&parts.steps).and_then(|step| step.entry.exit_code);
+            let exit_code = ending.exit_code.or(failing);
+            work.write_summary(Ending { exit_code, ..ending }, begun, last)?
+        }
     };
     if manifest.is_none() {
         store::write(&work.job.manifest(), &work.manifest(&summary, &parts))?;
     }
     let steps_run = parts.steps.iter().filter(|step| step.began).count() as u64;
-    Ok(CompletedJob { entry: entry(run, &summary), summary, steps_run, last })
+    let forgiven = plan.forgives(&summary);
+    Ok(CompletedJob { entry: entry(run, &summary), summary, forgiven, steps_run, last })
 }
 
 /// The job as the pipeline's manifest lists it.
@@ -155,18 +179,20 @@ impl Work<'_> {
 
     /// How the job ended: as its summary says, else as far as its events tell.
     fn ending(&self, summary: Option<&JobSummary>) -> Ending {
-        if let Some(summary) = summary {
-            let JobSummary { status, reason, exit_code, .. } = *summary;
-            return Ending { status, reason, exit_code };
+        if let Some(JobSummary { status, reason, message, exit_code, .. }) = summary.cloned() {
+            return Ending { status, reason, message, exit_code };
         }
-        let script = self.events.ending_of(PhaseCode::JobExecution);
-        let cleanup = self.events.ending_of(PhaseCode::JobCleanup);
-        match (script, cleanup) {
-            (Some(script), _) if script.status == Status::Failure => script,
-            (Some(script), Some(cleanup)) if cleanup.status == Status::Success => script,
-            (_, Some(cleanup)) => cleanup,
-            _ => Ending::INTERRUPTED,
-        }
+        let ending_of = |phase| self.events.ending_of(phase);
+        let script = ending_of(PhaseCode::JobExecution);
+        let deciding = [
+            ending_of(PhaseCode::JobProviderPrepare),
+            script.clone(),
+            ending_of(PhaseCode::JobArtifactRestore),
+        ];
+        let bad = deciding.into_iter().flatten().find(|ending| !ending.status.is_fine());
+        let closed = ending_of(PhaseCode::JobCleanup);
+        bad.or_else(|| closed.map(|closed| script.unwrap_or(closed)))
+            .unwrap_or_else(Ending::interrupted)
     }
 
     fn parts(&mut self, begun: bool) -> Result<Parts, CompleteError> {
@@ -188,8 +214,7 @@ impl Work<'_> {
     fn step(&self, step: &Step, after_failure: bool) -> Result<CompletedStep, CompleteError> {
         let part = self.job.step(step);
         if let Some(summary) = whole::<StepSummary>(&part.summary())? {
-            let StepSummary { status, reason, exit_code, .. } = summary;
-            mend_end(&part.events(), Ending { status, reason, exit_code })?;
+            mend_end(&part.events(), &Ending::of_step(&summary))?;
             let began = summary.started_at.is_some();
             return Ok(self.completed(step, &summary, began, None));
         }
@@ -197,11 +222,11 @@ impl Work<'_> {
         let (began, last) = (events.has_records(), events.last);
         let ending = match events.ending_of(PhaseCode::StepExecute) {
             Some(ending) => ending,
-            None if !began && after_failure => Ending::skipped(Reason::EarlierStepFailed),
-            None => Ending::INTERRUPTED,
+            None if !began && after_failure => Ending::after_failure(),
+            None => Ending::interrupted(),
         };
         let duration_ms = events.duration_ms();
-        events.close(ending)?;
+        events.close(&ending)?;
         let summary = StepSummary { duration_ms, ..self.step_summary(step, ending, &events) };
         store::write(&part.summary(), &summary)?;
         Ok(self.completed(step, &summary, began, last))
@@ -219,9 +244,9 @@ impl Work<'_> {
             position: position.map(|at| format!("{}:{}:{}", at.file, at.line, at.column)),
             status: ending.status,
             reason: ending.reason,
-            message: message(ending),
+            signal: ending.signal(),
+            message: ending.message,
             exit_code: ending.exit_code,
-            signal: None,
             started_at: start.map(|event| event.ts),
             duration_ms: 0,
             output_lines: events.output.all_lines(),
@@ -256,8 +281,9 @@ impl Work<'_> {
         }
         let events_path = self.run.relative(&part.events());
         let status = match whole::<SectionSummary>(&part.summary())? {
-            Some(SectionSummary { status, reason, .. }) => {
-                mend_end(&part.events(), Ending { status, reason, exit_code: None })?;
+            Some(summary) => {
+                let SectionSummary { status, reason, message, .. } = summary;
+                mend_end(&part.events(), &Ending { status, reason, message, exit_code: None })?;
                 status
             }
             None => self.write_section(section, &events_path)?,
@@ -269,11 +295,11 @@ impl Work<'_> {
     fn write_section(&self, section: Section, events_path: &str) -> Result<Status, CompleteError> {
         let part = self.job.section(section);
         let mut events = MendedStream::of(&part.events())?;
-        let ending = events.ending_of(section.phase()).unwrap_or(Ending::INTERRUPTED);
+        let ending = events.ending_of(section.phase()).unwrap_or_else(Ending::interrupted);
         let duration_ms = events.duration_ms();
-        events.close(ending)?;
+        events.close(&ending)?;
         if !events.has_records() {
-            events.append_phase(&Subject::section(section, &self.plan.id), ending)?;
+            events.append_phase(&Subject::section(section, &self.plan.id), &ending)?;
         }
         let summary = SectionSummary {
             schema_version: SectionSummary::FORMAT.to_string(),
@@ -282,7 +308,7 @@ impl Work<'_> {
             section,
             status: ending.status,
             reason: ending.reason,
-            message: message(ending),
+            message: ending.message,
             duration_ms,
             events_path: events_path.to_owned(),
         };
@@ -291,7 +317,7 @@ impl Work<'_> {
     }
 
     /// Appends the finish events that are missing, and the phase that closes every job.
-    fn close(&mut self, ending: Ending) -> Result<(), CompleteError> {
+    fn close(&mut self, ending: &Ending) -> Result<(), CompleteError> {
         self.execution.close(ending)?;
         self.events.close(ending)?;
         if self.events.start_of(PhaseCode::JobCleanup).is_none() {
@@ -336,9 +362,9 @@ impl Work<'_> {
             provider: self.plan.provider,
             status: ending.status,
             reason: ending.reason,
-            message: message(ending),
+            signal: ending.signal(),
+            message: ending.message,
             exit_code: ending.exit_code,
-            signal: None,
             started_at,
             finished_at,
             duration_ms: started_at.map_or(0, |from| super::mend::milliseconds(from, finished_at)),
@@ -387,14 +413,11 @@ impl Work<'_> {
     }
 }
 
-/// The step to look at: the one that failed, else the one that was running.
+/// The step to look at: the one that failed, else the one that was running. What happens in
+/// `after_script` does not decide about the job.
 fn culprit(steps: &[CompletedStep]) -> Option<&CompletedStep> {
-    let failed = steps.iter().find(|step| step.entry.status == Status::Failure);
+    let decides = |step: &CompletedStep| !step.entry.step.starts_with("after_script/");
+    let failed = steps.iter().find(|step| step.entry.status == Status::Failure && decides(step));
     let running = |step: &&CompletedStep| step.began && step.entry.status == Status::Cancelled;
     failed.or_else(|| steps.iter().find(running))
-}
-
-/// A sentence for what the run's death explains; other endings speak for themselves.
-fn message(ending: Ending) -> Option<String> {
-    (ending.reason == Some(Reason::Interrupted)).then(|| super::MESSAGE.to_owned())
 }

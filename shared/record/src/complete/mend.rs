@@ -11,28 +11,38 @@ use libloom_contract::{
     event::{Event, EventKind, PhaseCode, Stream},
 };
 
-use super::CompleteError;
+use super::{CompleteError, MESSAGE};
 use crate::{
     events::{EventLog, Subject},
     stream::{EventReader, StreamError, output},
 };
 
 /// How something ended, as finish events and summaries say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ending {
     pub(super) status: Status,
     pub(super) reason: Option<Reason>,
+    pub(super) message: Option<String>,
     pub(super) exit_code: Option<i32>,
 }
 
 impl Ending {
     /// The ending of whatever was going on when the run's process died.
-    pub(super) const INTERRUPTED: Ending =
-        Ending { status: Status::Cancelled, reason: Some(Reason::Interrupted), exit_code: None };
+    pub(super) fn interrupted() -> Self {
+        let (status, reason) = (Status::Cancelled, Some(Reason::Interrupted));
+        Ending { status, reason, message: Some(MESSAGE.to_owned()), exit_code: None }
+    }
 
-    /// The ending of what was left out because something before it failed.
-    pub(super) fn skipped(reason: Reason) -> Self {
-        Ending { status: Status::Skipped, reason: Some(reason), exit_code: None }
+    /// The ending of a step that was left out because one before it failed.
+    pub(super) fn after_failure() -> Self {
+        let (status, reason) = (Status::Skipped, Some(Reason::EarlierStepFailed));
+        Ending { status, reason, message: Some("an earlier entry failed".into()), exit_code: None }
+    }
+
+    /// The signal behind an exit code of 128 + n.
+    pub(super) fn signal(&self) -> Option<i32> {
+        let code = self.exit_code.filter(|_| self.reason == Some(Reason::Signal))?;
+        (code > 128).then_some(code - 128)
     }
 }
 
@@ -166,7 +176,8 @@ impl MendedStream {
     pub(super) fn ending_of(&self, phase: PhaseCode) -> Option<Ending> {
         let finish = self.finish_of(phase)?;
         let status = finish.status?;
-        Some(Ending { status, reason: finish.reason, exit_code: finish.exit_code })
+        let (message, exit_code) = (finish.text.clone(), finish.exit_code);
+        Some(Ending { status, reason: finish.reason, message, exit_code })
     }
 
     /// Whether a phase began and did not end.
@@ -192,12 +203,12 @@ impl MendedStream {
     }
 
     /// Appends the finish events that are missing, innermost first.
-    pub(super) fn close(&mut self, ending: Ending) -> Result<(), CompleteError> {
+    pub(super) fn close(&mut self, ending: &Ending) -> Result<(), CompleteError> {
         let last = self.last;
         let finish = |start: &&Event| {
             let duration = last.map_or(0, |last| milliseconds(start.ts, last));
             let event = subject_of(start).finish(ending.status, ending.reason, duration);
-            Event { exit_code: ending.exit_code, ..event }
+            Event { exit_code: ending.exit_code, text: ending.message.clone(), ..event }
         };
         let finishes: Vec<Event> = self.open().iter().rev().map(finish).collect();
         self.append(finishes)
@@ -207,9 +218,10 @@ impl MendedStream {
     pub(super) fn append_phase(
         &mut self,
         subject: &Subject,
-        ending: Ending,
+        ending: &Ending,
     ) -> Result<(), CompleteError> {
         let finish = subject.finish(ending.status, ending.reason, 0);
+        let finish = Event { text: ending.message.clone(), ..finish };
         self.append(vec![subject.event(EventKind::Start), finish])
     }
 
@@ -255,7 +267,7 @@ pub(super) fn exists(path: &Path) -> bool {
 }
 
 /// Mends a stream whose summary is whole; the stream is read only where its end is torn.
-pub(super) fn mend_end(path: &Path, ending: Ending) -> Result<(), CompleteError> {
+pub(super) fn mend_end(path: &Path, ending: &Ending) -> Result<(), CompleteError> {
     let is_torn = match ends_torn(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         result => result.map_err(|source| CompleteError::events(path, source))?,

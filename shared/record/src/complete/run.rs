@@ -19,7 +19,7 @@ use libloom_contract::{
 };
 
 use super::{
-    CompleteError, MESSAGE,
+    CompleteError,
     job::{self, CompletedJob, Plan},
     mend::{Ending, MendedStream, milliseconds},
     whole,
@@ -74,7 +74,6 @@ struct Run<'a> {
 /// How the run as a whole ended.
 struct Outcome {
     ending: Ending,
-    message: Option<String>,
     exit_code: i32,
     started_at: Timestamp,
     finished_at: Timestamp,
@@ -97,25 +96,24 @@ impl Run<'_> {
         let summary: Option<PipelineSummary> = whole(&self.paths.pipeline_summary())?;
         let manifest: Option<PipelineManifest> = whole(&self.paths.pipeline_manifest())?;
         let ending = match summary.as_ref().filter(|_| final_already) {
-            Some(summary) => Ending {
-                status: summary.status,
-                reason: summary.reason,
-                exit_code: Some(summary.exit_code),
-            },
+            Some(summary) => {
+                let PipelineSummary { status, reason, message, exit_code, .. } = summary.clone();
+                Ending { status, reason, message, exit_code: Some(exit_code) }
+            }
             None => self.pipeline_ending(),
         };
         if summary.is_none() || !final_already {
-            store::write(&self.paths.pipeline_summary(), &self.pipeline_summary(ending))?;
+            store::write(&self.paths.pipeline_summary(), &self.pipeline_summary(&ending))?;
         }
         if manifest.is_none() || !final_already {
             store::write(&self.paths.pipeline_manifest(), &self.pipeline_manifest(ending.status))?;
         }
-        self.pipeline.close(ending)
+        self.pipeline.close(&ending)
     }
 
     fn pipeline_ending(&self) -> Ending {
         let ended = self.pipeline.ending_of(PhaseCode::PipelineExecute);
-        let ending = ended.unwrap_or(Ending::INTERRUPTED);
+        let ending = ended.unwrap_or_else(Ending::interrupted);
         let code = ending.exit_code.unwrap_or(match ending.status {
             Status::Success | Status::Skipped => exit::DONE.into(),
             Status::Failure => exit::NO.into(),
@@ -124,7 +122,7 @@ impl Run<'_> {
         Ending { exit_code: Some(code), ..ending }
     }
 
-    fn pipeline_summary(&self, ending: Ending) -> PipelineSummary {
+    fn pipeline_summary(&self, ending: &Ending) -> PipelineSummary {
         let started_at = self.pipeline.first.unwrap_or(self.started_at);
         let finish = self.pipeline.finish_of(PhaseCode::PipelineExecute);
         let finished_at = finish.map_or(self.finished_at, |event| event.ts);
@@ -135,7 +133,7 @@ impl Run<'_> {
             pipeline_id: self.context.pipeline_id.clone(),
             status: ending.status,
             reason: ending.reason,
-            message: (ending.reason == Some(Reason::Interrupted)).then(|| MESSAGE.into()),
+            message: ending.message.clone(),
             exit_code: ending.exit_code.unwrap_or(exit::COULD_NOT.into()),
             started_at,
             finished_at,
@@ -160,7 +158,8 @@ impl Run<'_> {
 
     /// The job to look at: the one that failed first, else the first that was running.
     fn culprit(&self) -> Option<&CompletedJob> {
-        let failed = self.jobs.iter().filter(|job| job.entry.status == Status::Failure);
+        let failed = |job: &&CompletedJob| job.entry.status == Status::Failure && !job.forgiven;
+        let failed = self.jobs.iter().filter(failed);
         let running = |job: &&CompletedJob| {
             job.entry.status == Status::Cancelled && job.summary.started_at.is_some()
         };
@@ -178,7 +177,7 @@ impl Run<'_> {
         let summary: Option<RunSummary> = whole(&self.paths.summary())?;
         let receipt: Option<RunReceipt> = whole(&self.layout.run_receipt(self.run_id))?;
         let outcome = self.outcome(summary.as_ref(), receipt.as_ref());
-        self.close(outcome.ending)?;
+        self.close(&outcome.ending)?;
         if whole::<PhaseReport>(&self.paths.phase_report())?.is_none() {
             self.observe(&mut ledger);
             store::write(&self.paths.phase_report(), &ledger.report(self.run_id))?;
@@ -192,48 +191,38 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// As a document or the last event says it, else interrupted.
+    /// As the one document that is left says it, else interrupted.
     fn outcome(&self, summary: Option<&RunSummary>, receipt: Option<&RunReceipt>) -> Outcome {
-        if let Some(summary) = summary {
-            let RunSummary { status, reason, exit_code, .. } = *summary;
+        if let Some(summary) = summary.cloned() {
+            let RunSummary { status, reason, message, exit_code, .. } = summary;
             return Outcome {
-                ending: Ending { status, reason, exit_code: Some(exit_code) },
-                message: summary.message.clone(),
+                ending: Ending { status, reason, message, exit_code: Some(exit_code) },
                 exit_code,
                 started_at: summary.started_at,
                 finished_at: summary.finished_at,
                 duration_ms: summary.duration_ms,
             };
         }
-        if let Some(receipt) = receipt {
-            let RunReceipt { status, reason, exit_code, .. } = *receipt;
+        if let Some(receipt) = receipt.cloned() {
+            let RunReceipt { status, reason, error: message, exit_code, .. } = receipt;
             return Outcome {
-                ending: Ending { status, reason, exit_code: Some(exit_code) },
-                message: receipt.error.clone(),
+                ending: Ending { status, reason, message, exit_code: Some(exit_code) },
                 exit_code,
                 started_at: receipt.started_at,
                 finished_at: receipt.finished_at,
                 duration_ms: receipt.duration_ms,
             };
         }
-        self.outcome_of_events()
-    }
-
-    fn outcome_of_events(&self) -> Outcome {
-        let ended = self.events.ending_of(PhaseCode::RunFinalize);
-        let ending = ended.filter(|ending| ending.exit_code.is_some());
-        let ending = ending.unwrap_or(Ending::INTERRUPTED);
         Outcome {
-            ending,
-            message: (ending == Ending::INTERRUPTED).then(|| MESSAGE.into()),
-            exit_code: ending.exit_code.unwrap_or(exit::COULD_NOT.into()),
+            ending: Ending::interrupted(),
+            exit_code: exit::COULD_NOT.into(),
             started_at: self.started_at,
             finished_at: self.finished_at,
             duration_ms: milliseconds(self.started_at, self.finished_at),
         }
     }
 
-    fn close(&mut self, ending: Ending) -> Result<(), CompleteError> {
+    fn close(&mut self, ending: &Ending) -> Result<(), CompleteError> {
         self.events.close(ending)?;
         if self.events.start_of(PhaseCode::RunFinalize).is_none() {
             self.events.append_phase(&Subject::phase(PhaseCode::RunFinalize), ending)?;
@@ -271,7 +260,7 @@ impl Run<'_> {
             pipeline_id: self.context.pipeline_id.clone(),
             status: outcome.ending.status,
             reason: outcome.ending.reason,
-            message: outcome.message.clone(),
+            message: outcome.ending.message.clone(),
             exit_code: outcome.exit_code,
             started_at: outcome.started_at,
             finished_at: outcome.finished_at,
@@ -301,7 +290,7 @@ impl Run<'_> {
             status: outcome.ending.status,
             reason: outcome.ending.reason,
             exit_code: outcome.exit_code,
-            error: outcome.message.clone(),
+            error: self.error(outcome),
             logs_dir: text(self.paths.folder()),
             events_jsonl_path: text(&self.paths.events()),
             phase_report_path: text(&self.paths.phase_report()),
@@ -313,6 +302,12 @@ impl Run<'_> {
             jobs: self.job_lines(),
             executor_receipt: self.had_pipeline().then(|| self.executor_receipt()),
         }
+    }
+
+    /// What went wrong where it was not a job; the death of the run counts as that.
+    fn error(&self, outcome: &Outcome) -> Option<String> {
+        let of_job = outcome.ending.reason == Some(Reason::JobFailed);
+        outcome.ending.message.clone().filter(|_| !of_job)
     }
 
     fn job_lines(&self) -> Vec<JobLine> {
@@ -389,8 +384,8 @@ fn plans(
 }
 
 fn of_node(node: Node) -> Plan {
-    let Node { id, label, stage, provider, steps, .. } = node;
-    Plan { id, label, stage, provider, steps }
+    let Node { id, label, stage, provider, steps, policy, .. } = node;
+    Plan { id, label, stage, provider, steps, allow_failure: policy.allow_failure }
 }
 
 /// The graph where the run recorded it, else where its digest says it is.

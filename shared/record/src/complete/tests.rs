@@ -13,7 +13,7 @@ use libloom_contract::{
     event::{Event, EventKind, PhaseCode, RunContext, RunPlan, Section, Stream},
     graph::{Graph, Node, Policy, Provider, ScriptSection, Step},
     layout::{Layout, RunLayout},
-    logs::{JobManifest, PhaseReport, PipelineManifest, RunSummary, StepSummary},
+    logs::{JobManifest, JobSummary, PhaseReport, PipelineManifest, RunSummary, StepSummary},
     receipt::{GraphPointer, RunReceipt},
     schema, store,
 };
@@ -202,7 +202,7 @@ fn history(layout: &Layout) -> Vec<(String, Event)> {
         (of_script, failed(&execution, step_failed)),
         (of_job, failed(&execution, step_failed)),
         (of_job, start(&cleanup)),
-        (of_job, failed(&cleanup, step_failed)),
+        (of_job, fine(&cleanup)),
         (of_pipeline, failed(&pipeline, Reason::JobFailed)),
         (of_run, failed(&envelope, Reason::JobFailed)),
     ];
@@ -315,9 +315,26 @@ fn failure_before_the_death_stays_a_failure() {
     let manifest: JobManifest = store::read(&tree.run().job("build").manifest()).unwrap();
     assert_eq!((manifest.status, manifest.reason), (Status::Failure, Some(Reason::StepFailed)));
     assert_eq!(manifest.failing_step.as_deref(), Some("script/02"));
+    let summary: JobSummary = store::read(&tree.run().job("build").summary()).unwrap();
+    assert_eq!(summary.exit_code, Some(2));
     let statuses: Vec<_> = manifest.steps.iter().map(|step| step.status).collect();
     assert_eq!(statuses, [Status::Success, Status::Failure, Status::Skipped]);
     assert_eq!(tree.receipt().counts.failure, 1);
+}
+
+#[test]
+fn job_that_was_not_prepared_is_a_failure() {
+    let tree = killed_after(4);
+    let prepare = Subject::job(PhaseCode::JobProviderPrepare, "build");
+    let verdict = prepare.finish(Status::Failure, Some(Reason::ProviderUnavailable), 1);
+    let cleanup = Subject::job(PhaseCode::JobCleanup, "build");
+    for event in [start(&prepare), verdict, start(&cleanup), fine(&cleanup)] {
+        tree.record("jobs/build/events.jsonl", event);
+    }
+    complete(&tree.layout, RUN).unwrap();
+    let manifest: JobManifest = store::read(&tree.run().job("build").manifest()).unwrap();
+    assert_eq!(manifest.reason, Some(Reason::ProviderUnavailable));
+    assert_eq!(manifest.failing_step, None);
 }
 
 #[test]

@@ -1,0 +1,267 @@
+//! `loom logs` on runs that really happened, or were really killed.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use libloom_contract::{
+    layout::{Layout, RunLayout},
+    receipt::RunReceipt,
+    store,
+};
+use libloom_testkit::{Leftovers, Repo, Sandbox, check_documents, wait_until};
+use predicates::prelude::PredicateBooleanExt as _;
+use predicates::str::{contains, starts_with};
+use serde_json::Value;
+
+const FAILING: &str = "\
+version: v1
+stages: [build, test, deploy]
+build:
+  stage: build
+  script: [echo compiling]
+test:
+  stage: test
+  script:
+    - echo preparing
+    - echo expected 1; echo found 2 >&2; exit 3
+    - echo never
+deploy:
+  stage: deploy
+  script: [echo deploying]
+";
+
+/// The second step of `slow` writes `going` and then waits.
+const SLOW: &str = "\
+version: v1
+stages: [build, later]
+slow:
+  stage: build
+  script: [echo one, echo going; sleep 600]
+after:
+  stage: later
+  script: [echo two]
+";
+
+fn repo_with<'a>(sandbox: &'a Sandbox, workflow: &str) -> Repo<'a> {
+    let repo = sandbox.repo();
+    repo.workflow(workflow).commit("workflow");
+    repo
+}
+
+fn failed_run(sandbox: &Sandbox) -> (Repo<'_>, RunReceipt) {
+    let repo = repo_with(sandbox, FAILING);
+    repo.loom().args(["run", "--local"]).assert().code(1);
+    let receipt = only_receipt(&repo);
+    (repo, receipt)
+}
+
+fn only_receipt(repo: &Repo<'_>) -> RunReceipt {
+    let receipts = Layout::of_repository(repo.root()).receipts();
+    let paths: Vec<PathBuf> =
+        fs::read_dir(receipts).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(paths.len(), 1, "{paths:?}");
+    store::read(&paths[0]).unwrap()
+}
+
+fn run_of(repo: &Repo<'_>, receipt: &RunReceipt) -> RunLayout {
+    Layout::of_repository(repo.root()).run(&receipt.run_id)
+}
+
+#[test]
+fn bare_logs_explain_the_failing_step_with_its_evidence() {
+    let sandbox = Sandbox::new();
+    let (repo, receipt) = failed_run(&sandbox);
+    let expected = contains("job test (stage test): failure (step failed)")
+        .and(contains("step script/02: failure (exit code), exit code 3"))
+        .and(contains("  $ echo expected 1; echo found 2 >&2; exit 3\n"))
+        .and(contains("| expected 1\n").and(contains("| found 2\n")))
+        .and(contains(format!("  cd {}\n", receipt.snapshot_path.as_ref().unwrap())));
+    repo.loom().arg("logs").assert().success().stdout(expected).stderr("");
+    let show = ["logs", "show", "latest", "--job", "test", "--step", "script/02", "--raw"];
+    repo.loom().args(show).assert().success().stdout("expected 1\n");
+    repo.loom().args(show).arg("--stderr").assert().success().stdout("found 2\n");
+}
+
+#[test]
+fn explanation_walks_where_the_fields_of_the_documents_lead() {
+    let sandbox = Sandbox::new();
+    let (repo, receipt) = failed_run(&sandbox);
+    let output = repo.loom().args(["logs", "explain", "--json"]).assert().success();
+    let json = &output.get_output().stdout;
+    assert!(json.len() <= 2048);
+    let explained: Value = serde_json::from_slice(json).unwrap();
+    let folder = Path::new(&receipt.logs_dir);
+    let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let pipeline = read(Path::new(receipt.pipeline_manifest_path.as_ref().unwrap()));
+    let job_path = pipeline["failing_job_manifest_path"].as_str().unwrap();
+    let events_path = read(&folder.join(job_path))["failing_step_events_path"].clone();
+    let walked = &explained["walked"];
+    assert_eq!((&walked[1], &walked[2]), (&"pipeline/manifest.json".into(), &job_path.into()));
+    assert_eq!(walked[3], events_path);
+    assert!(folder.join(events_path.as_str().unwrap()).is_file());
+    assert_eq!(explained["job"]["step"]["exit_code"], 3);
+}
+
+#[test]
+fn logs_work_in_a_subfolder_and_in_the_workspace() {
+    let sandbox = Sandbox::new();
+    let (repo, receipt) = failed_run(&sandbox);
+    repo.write("deep/down/file", "");
+    let workspace = PathBuf::from(receipt.snapshot_path.as_ref().unwrap());
+    for folder in [repo.path("deep/down"), workspace.join(".loom")] {
+        let list = repo.loom().args(["logs", "list"]).current_dir(&folder).assert();
+        list.success().stdout(contains(receipt.run_id.as_str()).and(contains("1 skipped")));
+        let part = &receipt.run_id[receipt.run_id.len() - 6..];
+        let explain = repo.loom().args(["logs", "explain", part]).current_dir(&folder).assert();
+        explain.success().stdout(contains("| found 2"));
+    }
+}
+
+#[test]
+fn raw_output_is_byte_for_byte_what_the_steps_wrote() {
+    let sandbox = Sandbox::new();
+    let repo = repo_with(
+        &sandbox,
+        "version: v1\nstages: [a]\nbytes:\n  stage: a\n  script:\n    - cat data\n    - cat data\n",
+    );
+    let mut data = Vec::new();
+    let random = File::open("/dev/urandom").unwrap();
+    random.take(300_000).read_to_end(&mut data).unwrap();
+    data.extend_from_slice(&b"\r10%\r20%\n".repeat(1_000));
+    data.extend_from_slice(&[b'x'; 200_000]);
+    repo.write("data", &data);
+    repo.loom().args(["run", "--local"]).assert().success();
+    let raw = repo.loom().args(["logs", "show", "--raw"]).assert().success();
+    assert!(raw.get_output().stdout == data.repeat(2), "bytes differ");
+    let shown = repo.loom().args(["logs", "show", "--step", "2"]).assert().success();
+    let shown = String::from_utf8(shown.get_output().stdout.clone()).unwrap();
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n' && c != '\t'));
+}
+
+/// Starts a run and comes back once its second step has written something.
+fn start_slow_run(repo: &Repo<'_>) -> (Child, RunLayout) {
+    let mut command = repo.process("loom-run");
+    command.arg("--local").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().unwrap();
+    let layout = Layout::of_repository(repo.root());
+    let mut run = None;
+    wait_until("the second step writes", Duration::from_secs(60), || {
+        let folders = fs::read_dir(layout.logs()).into_iter().flatten().flatten();
+        run = folders.map(|folder| RunLayout::at(folder.path())).next();
+        let step = "jobs/slow/user/execution/script/02/events.jsonl";
+        let events = run.as_ref().map(|run| fs::read_to_string(run.folder().join(step)));
+        matches!(events, Some(Ok(text)) if text.contains("going"))
+    });
+    (child, run.unwrap())
+}
+
+/// Kills guard and worker at once, and comes back when both are gone.
+fn kill(repo: &Repo<'_>, mut guard: Child) {
+    let children = format!("/proc/{0}/task/{0}/children", guard.id());
+    let workers = fs::read_to_string(children).unwrap();
+    let all = format!("kill -9 {} {workers}", guard.id());
+    assert!(repo.program("/bin/sh").args(["-c", &all]).status().unwrap().success());
+    guard.wait().unwrap();
+    let gone = |pid: &str| {
+        // A zombie has closed its files, the lock among them.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    };
+    wait_until("the worker is gone", Duration::from_secs(60), || {
+        workers.split_whitespace().all(gone)
+    });
+}
+
+#[test]
+fn run_in_progress_can_be_read_and_a_killed_one_is_completed() {
+    let sandbox = Sandbox::new();
+    // Ending what both left behind is the business of `loom run`, not of `loom logs`.
+    sandbox.allow(Leftovers::Anything);
+    let repo = repo_with(&sandbox, SLOW);
+    let (guard, run) = start_slow_run(&repo);
+    repo.loom().args(["logs", "list"]).assert().success().stdout(contains("  running"));
+    repo.loom().arg("logs").assert().success().stdout(contains("still running"));
+    let shown = contains("--- script/02 (running)\ngoing\n");
+    repo.loom().args(["logs", "show"]).assert().success().stdout(shown);
+    assert!(!run.summary().exists());
+    kill(&repo, guard);
+    let explained = || {
+        contains("cancelled (interrupted), exit code 3")
+            .and(contains("2 jobs: 2 cancelled"))
+            .and(contains("step script/02: cancelled (interrupted)"))
+            .and(contains("| going\n"))
+    };
+    let said = contains("had been interrupted; its documents were completed");
+    repo.loom().arg("logs").assert().success().stdout(explained()).stderr(said);
+    repo.loom().arg("logs").assert().success().stdout(explained()).stderr("");
+    let list = ["logs", "list", "--status", "interrupted", "--json"];
+    repo.loom().args(list).assert().success().stdout(starts_with("[{\"run_id\":"));
+    check_documents(&repo.runtime());
+}
+
+#[test]
+fn run_cut_short_anywhere_is_completed_and_readable() {
+    let sandbox = Sandbox::new();
+    let (repo, receipt) = failed_run(&sandbox);
+    let run = run_of(&repo, &receipt);
+    let backup = sandbox.root().join("backup");
+    copy(&repo, run.folder(), &backup);
+    for path in files(run.folder()) {
+        let length = fs::metadata(&path).unwrap().len();
+        for length in [0, 1, length / 2, length - 1] {
+            copy(&repo, &backup, run.folder());
+            fs::remove_file(Layout::of_repository(repo.root()).run_receipt(&receipt.run_id))
+                .unwrap();
+            File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+            repo.command("loom-logs").assert().success().stdout(contains("job test"));
+            check_documents(&repo.runtime());
+        }
+    }
+}
+
+/// Makes `to` a copy of `from`.
+fn copy(repo: &Repo<'_>, from: &Path, to: &Path) {
+    let command = "rm -rf \"$2\" && cp -a \"$1\" \"$2\"";
+    let mut shell = repo.program("/bin/sh");
+    let status = shell.args(["-c", command, "sh"]).arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => found.extend(files(&entry.path())),
+            false if entry.file_type().unwrap().is_file() => found.push(entry.path()),
+            false => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn invalid_workflow_is_explained_with_its_diagnostics() {
+    let sandbox = Sandbox::new();
+    let repo = repo_with(&sandbox, "version: v1\nstages: [a]\njob:\n  stage: b\n  script: [x]\n");
+    repo.loom().args(["run", "--local"]).assert().code(1);
+    let expected = contains("failure (workflow invalid)")
+        .and(contains("| .loom/workflow.yml:4:"))
+        .and(contains("\n  loom check\n"));
+    repo.loom().arg("logs").assert().success().stdout(expected);
+}
+
+#[test]
+fn without_a_run_or_a_repository_it_says_what_to_do() {
+    let sandbox = Sandbox::new();
+    sandbox.loom().arg("logs").assert().code(3).stderr(contains("not a git repository"));
+    let repo = sandbox.repo();
+    repo.loom().args(["logs", "list"]).assert().success().stdout("");
+    for arguments in [&["logs"][..], &["logs", "show"], &["logs", "explain", "latest"]] {
+        let said = contains("there are no runs").and(contains("hint: start one with"));
+        repo.loom().args(arguments).assert().code(3).stdout("").stderr(said);
+    }
+}
