@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod alias;
+mod check;
+mod compile;
 mod completions;
 mod dispatch;
 mod docs;

@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use libloom_workflow::{Compiled, Files, compile, human, short};
+use libloom_workflow::{Compiled, Files, Located, compile, human, short};
 
 /// Files that builds of the fixtures find.
 const DOCKERFILES: &[&str] = &["Dockerfile.ci", "nix/Dockerfile", ".loom/docker/Dockerfile"];
@@ -112,5 +112,25 @@ fn edits_mend_what_they_belong_to() {
             let still = after.diagnostics.iter().find(same);
             assert!(still.is_none(), "{}: {still:?}", file.display());
         }
+    }
+}
+
+#[test]
+fn the_example_repository_compiles_without_a_word() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/hello");
+    let compiled = Located::find(&root, &root, None).unwrap().compile();
+    assert_eq!(shown(&compiled), "");
+    assert_eq!(compiled.graph.unwrap().nodes.len(), 5);
+}
+
+#[test]
+fn graphs_of_good_workflows_fit_the_schema_of_the_contract() {
+    let schema = libloom_contract::schema::of_kind("loom-graph").unwrap();
+    let validator = jsonschema::validator_for(schema.as_value()).unwrap();
+    for file in fixtures("good") {
+        let graph = serde_json::to_value(compile_fixture(&file).graph.unwrap()).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(&graph).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", file.display());
     }
 }

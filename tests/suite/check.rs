@@ -1,0 +1,160 @@
+//! `loom check`: verdict, diagnostics, receipt, exit codes.
+
+use std::fs;
+use std::path::PathBuf;
+
+use libloom_contract::receipt::CheckReceipt;
+use libloom_contract::{Status, store};
+use libloom_testkit::{Repo, Sandbox};
+use predicates::prelude::*;
+use predicates::str::{contains, is_match};
+
+const GOOD: &str = "version: v1\nstages: [ci]\na: {stage: ci, script: [make]}\n";
+const BAD: &str = "version: v1\nstages: [ci]\nbuild:\n  script: make\n";
+
+/// The only receipt of the repository.
+fn receipt(repo: &Repo<'_>) -> (PathBuf, CheckReceipt) {
+    let entries = fs::read_dir(repo.runtime().join("receipts")).unwrap();
+    let files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let receipt = store::read(&files[0]).unwrap();
+    (files[0].clone(), receipt)
+}
+
+#[test]
+fn a_valid_workflow_passes_with_a_receipt() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.workflow(GOOD);
+    let assert = repo.command("loom-check").assert().success().stdout("");
+    let (path, receipt) = receipt(&repo);
+    assert.stderr(format!("loom check passed\nreceipt: {}\n", path.display()));
+    assert_eq!((receipt.exit_code, receipt.status), (0, Status::Success));
+    assert_eq!(receipt.loom_version, env!("CARGO_PKG_VERSION"));
+    let verdict = receipt.workflow_schema_v1;
+    assert!(verdict.valid && verdict.errors.is_empty() && verdict.warnings.is_empty());
+    assert_eq!(verdict.workflow_path, repo.path(".loom/workflow.yml").display().to_string());
+    assert_eq!(fs::read_to_string(repo.runtime().join(".gitignore")).unwrap(), "*\n");
+    assert_eq!(repo.git(["status", "--porcelain", "--", ".loom/.runtime"]), "");
+}
+
+#[test]
+fn an_invalid_workflow_fails_in_the_documented_form() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.workflow(BAD);
+    let assert = repo.command("loom-check").args(["--format", "short"]).assert().code(1).stdout("");
+    let (path, receipt) = receipt(&repo);
+    let expected = format!(
+        ".loom/workflow.yml:3:1: WF_SCHEMA_V1 /build: missing required key \"stage\" in job \"build\"; add \"stage\"
+.loom/workflow.yml:4:11: WF_SCHEMA_V1 /build/script: expected sequence for \"script\", got string; write it as a list: [make]
+
+receipt: {}
+loom check failed (exit code 1)
+",
+        path.display()
+    );
+    assert.stderr(expected);
+    assert_eq!((receipt.exit_code, receipt.status), (1, Status::Failure));
+    let errors = receipt.workflow_schema_v1.errors;
+    assert_eq!(errors[1].pointer, "/build/script");
+    assert_eq!(errors[1].edit.as_ref().unwrap().replacement, "[make]");
+}
+
+#[test]
+fn the_human_form_underlines_the_source() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.workflow(BAD);
+    let frame = "
+error[WF_SCHEMA_V1]: expected sequence for \"script\", got string
+ --> .loom/workflow.yml:4:11
+  |
+4 |   script: make
+  |           ^^^^
+  |
+  = help: write it as a list: [make]
+";
+    let mut command = repo.command("loom-check");
+    command.assert().code(1).stderr(contains(frame).and(contains("\u{1b}").not()));
+    let mut colored = repo.command("loom-check");
+    colored.args(["--color", "always"]).assert().code(1).stderr(contains("\u{1b}["));
+}
+
+#[test]
+fn json_is_a_list_of_diagnostics_on_stdout() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.workflow(BAD);
+    let assert = repo.command("loom-check").args(["--format", "json"]).assert().code(1);
+    let list: serde_json::Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 2);
+    assert_eq!(list[0]["code"], "WF_SCHEMA_V1");
+    assert_eq!(list[0]["span"]["line"], 3);
+    assert.stderr(is_match("^receipt: .*\nloom check failed \\(exit code 1\\)\n$").unwrap());
+}
+
+#[test]
+fn works_from_a_subfolder_and_with_another_file() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.workflow(GOOD).write("deep/down/other.yml", BAD);
+    let in_folder = |arguments: &[&str]| {
+        let mut command = repo.command("loom-check");
+        command.current_dir(repo.path("deep/down")).args(arguments).assert()
+    };
+    in_folder(&[]).success();
+    in_folder(&["--workflow", "other.yml"])
+        .code(1)
+        .stderr(contains(" --> deep/down/other.yml:3:1"));
+    in_folder(&["--workflow", ".loom/workflow.yml"]).success();
+}
+
+#[test]
+fn errors_of_an_included_file_name_it_and_its_chain() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    let include = "include: [{local: .loom/templates/a.yml}]\n";
+    repo.workflow(&format!("{GOOD}{include}")).write(".loom/templates/a.yml", ".t: {imag: x}\n");
+    let chain = "note: included by .loom/workflow.yml -> .loom/templates/a.yml";
+    let told = contains(" --> .loom/templates/a.yml:1:6").and(contains(chain));
+    repo.command("loom-check")
+        .assert()
+        .code(1)
+        .stderr(told.and(contains("did you mean \"image\"?")));
+}
+
+#[test]
+fn what_cannot_be_checked_is_exit_3_with_a_hint() {
+    let sandbox = Sandbox::new();
+    let outside = sandbox.root().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let mut command = sandbox.command("loom-check");
+    command.current_dir(&outside).assert().code(3).stderr(contains("not a git repository"));
+
+    let repo = sandbox.repo();
+    let fails = |arguments: &[&str], words: &[&str]| {
+        let mut command = repo.command("loom-check");
+        let assert = command.args(arguments).assert().code(3).stdout("");
+        let told = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+        for word in words.iter().chain(&["error: ", "hint: "]) {
+            assert!(told.contains(word), "{word:?} is missing in:\n{told}");
+        }
+    };
+    fails(&[], &["no workflow at", "create `.loom/workflow.yml`"]);
+    repo.write(".loom/workflow.yaml", GOOD);
+    fails(&[], &["no workflow at", "did you mean `.loom/workflow.yaml`?"]);
+    fs::write(outside.join("w.yml"), GOOD).unwrap();
+    fails(&["--workflow", "../outside/w.yml"], &["is outside the repository"]);
+    fails(&["--workflow", ".loom"], &["is not a file"]);
+    assert!(!repo.runtime().exists());
+}
+
+#[test]
+fn a_receipt_that_cannot_be_written_is_exit_3() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.workflow(GOOD).write(".loom/.runtime", "a file where the folder should be");
+    let told = contains("error: cannot make").and(contains("caused by:")).and(contains("hint:"));
+    repo.command("loom-check").assert().code(3).stderr(told);
+}
