@@ -13,7 +13,7 @@ use std::{
 };
 
 use libloom_contract::exit;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 /// Why the run is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,16 @@ impl Cancel {
             1 => Level::Gentle,
             _ => Level::AtOnce,
         }
+    }
+
+    /// Waits until the run is to end, and says how urgent that is.
+    pub fn wait(&self) -> Level {
+        while self.level() == Level::None {
+            let mut ready = [PollFd::new(&self.0.gentle, PollFlags::IN)];
+            // Interrupted or not: the level tells.
+            let _ = poll(&mut ready, None);
+        }
+        self.level()
     }
 
     /// Why; `None` while nothing is wished.

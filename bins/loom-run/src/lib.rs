@@ -51,8 +51,13 @@ use libloom_record::{
 };
 
 use crate::{
-    cancel::Cancel, display::Display, documents::Outcome, guard::Role, place::Place,
-    processes::Registry, run::Run,
+    cancel::{Cancel, Level},
+    display::Display,
+    documents::Outcome,
+    guard::Role,
+    place::Place,
+    processes::Registry,
+    run::Run,
 };
 
 /// Runs the repository's workflow in an isolated workspace.
@@ -134,10 +139,15 @@ fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8
         context.console.error(format_args!("the run's worker was {}", steps::ended_by(signal)));
     }
     match complete(layout, &run_id) {
-        Ok(()) => drop(context.console.out(&format!("receipt: {}\n", receipt.display()))),
+        Ok(()) => say_receipt(&receipt, context),
         Err(error) => context.console.error(format_args!("cannot complete the record: {error}")),
     }
     if ended.signal.is_some() { libloom_contract::exit::COULD_NOT } else { code }
+}
+
+/// The run's last line. Whoever stopped reading still gets the exit code.
+fn say_receipt(receipt: &Path, context: &Context) {
+    drop(context.console.out(&format!("receipt: {}\n", receipt.display())));
 }
 
 /// What the worker is told.
@@ -177,6 +187,7 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         Place::Repository { .. } => None,
         Place::Workspace { .. } => Some(move_into_workspace(&mut run, context)?),
     };
+    answer_first_interrupt(&run.cancel, run.grace, context);
     let layout = run.layout.clone();
     let dead = thread::spawn(move || clear_up_after_dead_runs(&layout));
     let outcome = worker::work(&run, &context.siblings)
@@ -190,8 +201,21 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     {
         context.console.hint(hint);
     }
-    context.console.out(&format!("receipt: {}\n", run.layout.run_receipt(&run.id).display()))?;
+    say_receipt(&run.layout.run_receipt(&run.id), context);
     Ok(outcome.exit_code)
+}
+
+/// Says at once that the wish to end was heard, and how to be quicker.
+fn answer_first_interrupt(cancel: &Cancel, grace: Duration, context: &Context) {
+    let (cancel, console) = (cancel.clone(), context.console.clone());
+    thread::spawn(move || {
+        if cancel.wait() == Level::Gentle {
+            console.status(format_args!(
+                "ending: jobs have {} s; a second Ctrl-C kills them at once",
+                grace.as_secs()
+            ));
+        }
+    });
 }
 
 /// The repository cannot be written: the record goes into the workspace.
