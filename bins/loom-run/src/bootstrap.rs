@@ -83,6 +83,7 @@ fn in_lines(error: &dyn std::error::Error) -> String {
 /// The workflow is invalid, the shell is missing, the workspace cannot be made; then none is left.
 pub fn plan(run: &Run, siblings: &Siblings) -> Result<Decided, Trouble> {
     let graph = compile(run, siblings, &run.repo_root)?;
+    run.display.graph(&graph);
     require_shell(run, &graph)?;
     make_workspace(run, siblings, rules_ask_for_changes(&graph))?;
     let graph = compile_again_if_changed(run, siblings, graph)?;
@@ -121,7 +122,7 @@ pub fn make_workspace(run: &Run, siblings: &Siblings, changed: bool) -> Result<(
     for note in &snapshot.notes {
         run.display.note(note);
     }
-    run.display.workspace(&snapshot.path);
+    run.display.workspace(&snapshot);
     // Nobody else sets it: jobs have not begun.
     let _ = run.snapshot.set(snapshot);
     Ok(())

@@ -5,13 +5,14 @@ use std::{
     io::{self, Read as _},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use libloom_contract::{Document, StoreError, diagnostic::Diagnostic, message::Message, store};
 use memchr::memchr;
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Signal, kill_process},
 };
 use serde::Deserialize;
@@ -111,30 +112,24 @@ fn spawn(call: &Call<'_>) -> io::Result<Child> {
     command.spawn()
 }
 
+/// Time a command has to clean up after itself before it is killed, when the run ends at once.
+const CLEAN_UP: Duration = Duration::from_millis(500);
+
 /// Reads stdout line by line; asks the command to end when the run is to end.
 fn read_lines(child: &mut Child, cancel: &Cancel, mut line: impl FnMut(&[u8])) -> io::Result<()> {
     let mut stdout = child.stdout.take().expect("stdout is piped");
     let mut pending = Vec::new();
     let mut chunk = vec![0; 64 * 1024];
-    let mut asked = Level::None;
+    let mut asked_at = None;
     loop {
-        if cancel.level() > asked {
-            asked = cancel.level();
-            let signal = if asked == Level::Gentle { Signal::TERM } else { Signal::KILL };
-            // It may have ended by itself; then its pipe says so below.
-            let _ = kill_process(Pid::from_child(child), signal);
+        if cancel.level() > Level::None && asked_at.is_none() {
+            send(child, Signal::TERM);
+            asked_at = Some(Instant::now());
         }
-        let wake = if asked == Level::None { Level::Gentle } else { Level::AtOnce };
-        let mut ready = vec![PollFd::new(&stdout, PollFlags::IN)];
-        let descriptor = cancel.descriptor(wake);
-        if asked < Level::AtOnce {
-            ready.push(PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+        if cancel.level() == Level::AtOnce && asked_at.is_some_and(|at| at.elapsed() >= CLEAN_UP) {
+            send(child, Signal::KILL);
         }
-        match poll(&mut ready, None) {
-            Err(rustix::io::Errno::INTR) => continue,
-            result => result?,
-        };
-        if ready[0].revents().is_empty() {
+        if !wait_for_output(&stdout, cancel, asked_at.is_some())? {
             continue;
         }
         let length = stdout.read(&mut chunk)?;
@@ -146,6 +141,27 @@ fn read_lines(child: &mut Child, cancel: &Cancel, mut line: impl FnMut(&[u8])) -
             line(&pending[..end]);
             pending.drain(..=end);
         }
+    }
+}
+
+/// It may have ended by itself; then its pipe says so.
+fn send(child: &Child, signal: Signal) {
+    let _ = kill_process(Pid::from_child(child), signal);
+}
+
+/// Waits for output or for the wish that the run ends; `true`: there is output.
+fn wait_for_output(stdout: &ChildStdout, cancel: &Cancel, asked: bool) -> io::Result<bool> {
+    let mut ready = vec![PollFd::new(stdout, PollFlags::IN)];
+    let mut timeout = None;
+    if asked {
+        timeout = Some(Timespec { tv_sec: 0, tv_nsec: 50_000_000 });
+    } else {
+        ready.push(PollFd::from_borrowed_fd(cancel.descriptor(Level::Gentle), PollFlags::IN));
+    }
+    match poll(&mut ready, timeout.as_ref()) {
+        Ok(_) => Ok(!ready[0].revents().is_empty()),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

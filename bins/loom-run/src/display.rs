@@ -3,7 +3,13 @@
 use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
 use libloom_console::{Console, Label, printable};
-use libloom_contract::{Status, event::Stream, graph::Node, logs::JobCounts};
+use libloom_contract::{
+    Status,
+    event::Stream,
+    graph::{Graph, Node},
+    logs::JobCounts,
+    snapshot::Snapshot,
+};
 
 use crate::{job::JobResult, verdict::Verdict};
 
@@ -36,8 +42,20 @@ impl Display {
     }
 
     /// The workspace is ready.
-    pub fn workspace(&self, path: &str) {
-        self.console.status(format_args!("isolated workspace: {path}"));
+    pub fn workspace(&self, snapshot: &Snapshot) {
+        self.console.status(format_args!("isolated workspace: {}", snapshot.path));
+        let counts = &snapshot.counts;
+        self.console.detail(format_args!(
+            "snapshot: {} tracked, {} deleted, {} untracked files, {} bytes, in {} ms",
+            counts.tracked, counts.deleted, counts.untracked, counts.bytes, snapshot.duration_ms
+        ));
+    }
+
+    /// The workflow is compiled.
+    pub fn graph(&self, graph: &Graph) {
+        let (jobs, stages) = (graph.nodes.len(), graph.stages.len());
+        let digest = &graph.digest;
+        self.console.detail(format_args!("graph: {jobs} jobs in {stages} stages, digest {digest}"));
     }
 
     /// A job begins.

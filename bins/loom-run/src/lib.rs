@@ -187,6 +187,7 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         Place::Repository { .. } => None,
         Place::Workspace { .. } => Some(move_into_workspace(&mut run, context)?),
     };
+    context.console.detail(format_args!("run: {}, {} jobs at a time", run.id, run.jobs));
     answer_first_interrupt(&run.cancel, run.grace, context);
     let layout = run.layout.clone();
     let dead = thread::spawn(move || clear_up_after_dead_runs(&layout));

@@ -244,6 +244,8 @@ mod tests {
     }
 
     proptest! {
+        // Each case is large: records fill up only beyond 64 KiB.
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn nothing_is_lost_and_only_the_last_record_may_lack_its_end(
             chunks in prop::collection::vec(
