@@ -9,9 +9,9 @@ use std::time::Duration;
 use libloom_contract::{
     layout::{Layout, RunLayout},
     receipt::RunReceipt,
-    store,
+    schema, store,
 };
-use libloom_testkit::{Leftovers, Repo, Sandbox, check_documents, wait_until};
+use libloom_testkit::{Leftovers, Repo, Sandbox, check_documents, source_root, wait_until};
 use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::{contains, starts_with};
 use serde_json::Value;
@@ -264,4 +264,35 @@ fn without_a_run_or_a_repository_it_says_what_to_do() {
         let said = contains("there are no runs").and(contains("hint: start one with"));
         repo.loom().args(arguments).assert().code(3).stdout("").stderr(said);
     }
+}
+
+/// Documents that loom-runtime(5) describes field by field; the graph and the records between
+/// processes are described elsewhere.
+const ELSEWHERE: &[&str] = &["loom-graph", "loom-message"];
+
+#[test]
+fn man_page_names_every_field_and_word_of_the_documents() {
+    let page = fs::read_to_string(source_root().join("man/loom-runtime.5")).unwrap();
+    let schemas = schema::all().into_iter().filter(|(kind, _)| !ELSEWHERE.contains(kind));
+    let mut missing = Vec::new();
+    for (kind, schema) in schemas {
+        let value = schema.as_value();
+        assert!(kind == schema::EVENT || page.contains(&bold(kind)), "{kind}");
+        let definitions = value["$defs"].as_object().into_iter().flatten();
+        for (name, part) in
+            definitions.map(|(name, part)| (name.as_str(), part)).chain([("", value)])
+        {
+            let fields = part["properties"].as_object().into_iter().flatten();
+            let words = part["oneOf"].as_array().into_iter().flatten();
+            let words = words.filter_map(|word| word["const"].as_str());
+            let named = fields.map(|(field, _)| field.as_str()).chain(words);
+            let unnamed = named.filter(|word| !page.contains(&bold(word)));
+            missing.extend(unnamed.map(|word| format!("{kind} {name} {word}")));
+        }
+    }
+    assert!(missing.is_empty(), "not in man/loom-runtime.5:\n{}", missing.join("\n"));
+}
+
+fn bold(word: &str) -> String {
+    format!("\\fB{}\\fR", word.replace('-', "\\-"))
 }
