@@ -9,10 +9,10 @@ use std::time::Duration;
 use libloom_contract::{
     layout::{Layout, RunLayout},
     receipt::RunReceipt,
-    store,
+    schema, store,
 };
-use libloom_testkit::{Leftovers, Repo, Sandbox, check_documents, wait_until};
-use predicates::prelude::PredicateBooleanExt as _;
+use libloom_testkit::{Leftovers, Repo, Sandbox, check_documents, source_root, wait_until};
+use predicates::prelude::{Predicate as _, PredicateBooleanExt as _};
 use predicates::str::{contains, starts_with};
 use serde_json::Value;
 
@@ -158,21 +158,22 @@ fn start_slow_run(repo: &Repo<'_>) -> (Child, RunLayout) {
     (child, run.unwrap())
 }
 
-/// Kills guard and worker at once, and comes back when both are gone.
-fn kill(repo: &Repo<'_>, mut guard: Child) {
+/// Kills guard and worker at once; explains the run as soon as the last thread of both is gone.
+fn explain_killed(repo: &Repo<'_>, mut guard: Child) -> (String, String) {
     let children = format!("/proc/{0}/task/{0}/children", guard.id());
     let workers = fs::read_to_string(children).unwrap();
     let all = format!("kill -9 {} {workers}", guard.id());
     assert!(repo.program("/bin/sh").args(["-c", &all]).status().unwrap().success());
     guard.wait().unwrap();
-    let gone = |pid: &str| {
-        // A zombie has closed its files, the lock among them.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.is_empty() || stat.contains(") Z ")
-    };
-    wait_until("the worker is gone", Duration::from_secs(60), || {
-        workers.split_whitespace().all(gone)
+    let mut said = (String::new(), String::new());
+    wait_until("the run is dead", Duration::from_secs(60), || {
+        let output = repo.process("loom-logs").output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        said = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{}", said.1);
+        !said.0.contains("still running")
     });
+    said
 }
 
 #[test]
@@ -187,19 +188,54 @@ fn run_in_progress_can_be_read_and_a_killed_one_is_completed() {
     let shown = contains("--- script/02 (running)\ngoing\n");
     repo.loom().args(["logs", "show"]).assert().success().stdout(shown);
     assert!(!run.summary().exists());
-    kill(&repo, guard);
+    let (stdout, stderr) = explain_killed(&repo, guard);
     let explained = || {
         contains("cancelled (interrupted), exit code 3")
             .and(contains("2 jobs: 2 cancelled"))
             .and(contains("step script/02: cancelled (interrupted)"))
             .and(contains("| going\n"))
     };
-    let said = contains("had been interrupted; its documents were completed");
-    repo.loom().arg("logs").assert().success().stdout(explained()).stderr(said);
+    assert!(explained().eval(&stdout), "{stdout}");
+    assert!(stderr.contains("had been interrupted; its documents were completed"), "{stderr}");
     repo.loom().arg("logs").assert().success().stdout(explained()).stderr("");
     let list = ["logs", "list", "--status", "interrupted", "--json"];
     repo.loom().args(list).assert().success().stdout(starts_with("[{\"run_id\":"));
     check_documents(&repo.runtime());
+}
+
+/// Eight jobs of two steps each, two stages; the last job waits to be killed.
+fn busy_workflow() -> String {
+    let job = |number: usize| {
+        let stage = if number < 4 { "one" } else { "two" };
+        let last = if number == 7 { "sleep 600" } else { "echo b" };
+        format!("job{number}:\n  stage: {stage}\n  script: [echo a, {last}]\n")
+    };
+    let jobs: String = (0..8).map(job).collect();
+    format!("version: v1\nstages: [one, two]\n{jobs}")
+}
+
+#[test]
+fn run_killed_at_any_moment_leaves_a_tree_that_is_completed() {
+    let sandbox = Sandbox::new();
+    sandbox.allow(Leftovers::Anything);
+    let workflow = busy_workflow();
+    for files_before in [1, 2, 3, 4, 6, 9, 14, 20, 30, 45, 60, 75] {
+        let repo = sandbox.repo_named(&format!("repo-{files_before}"));
+        repo.workflow(&workflow).commit("workflow");
+        let mut command = repo.process("loom-run");
+        command.arg("--local").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let guard = command.spawn().unwrap();
+        let logs = Layout::of_repository(repo.root()).logs();
+        wait_until("the run has written enough", Duration::from_secs(60), || {
+            logs.is_dir() && files(&logs).len() >= files_before
+        });
+        let (stdout, _) = explain_killed(&repo, guard);
+        assert!(stdout.contains("cancelled (interrupted), exit code 3"), "{stdout}");
+        check_documents(&repo.runtime());
+        let receipt = only_receipt(&repo);
+        assert!(receipt.counts.total == 8 || receipt.graph_ir.is_none(), "{receipt:?}");
+        assert!(run_of(&repo, &receipt).phase_report().is_file());
+    }
 }
 
 #[test]
@@ -232,12 +268,12 @@ fn copy(repo: &Repo<'_>, from: &Path, to: &Path) {
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        match entry.file_type().unwrap().is_dir() {
-            true => found.extend(files(&entry.path())),
-            false if entry.file_type().unwrap().is_file() => found.push(entry.path()),
-            false => {}
+    // While a run goes on, temporary names come and go.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
+            Ok(kind) if kind.is_file() => found.push(entry.path()),
+            _ => {}
         }
     }
     found
@@ -264,4 +300,35 @@ fn without_a_run_or_a_repository_it_says_what_to_do() {
         let said = contains("there are no runs").and(contains("hint: start one with"));
         repo.loom().args(arguments).assert().code(3).stdout("").stderr(said);
     }
+}
+
+/// Documents that loom-runtime(5) describes field by field; the graph and the records between
+/// processes are described elsewhere.
+const ELSEWHERE: &[&str] = &["loom-graph", "loom-message"];
+
+#[test]
+fn man_page_names_every_field_and_word_of_the_documents() {
+    let page = fs::read_to_string(source_root().join("man/loom-runtime.5")).unwrap();
+    let schemas = schema::all().into_iter().filter(|(kind, _)| !ELSEWHERE.contains(kind));
+    let mut missing = Vec::new();
+    for (kind, schema) in schemas {
+        let value = schema.as_value();
+        assert!(kind == schema::EVENT || page.contains(&bold(kind)), "{kind}");
+        let definitions = value["$defs"].as_object().into_iter().flatten();
+        for (name, part) in
+            definitions.map(|(name, part)| (name.as_str(), part)).chain([("", value)])
+        {
+            let fields = part["properties"].as_object().into_iter().flatten();
+            let words = part["oneOf"].as_array().into_iter().flatten();
+            let words = words.filter_map(|word| word["const"].as_str());
+            let named = fields.map(|(field, _)| field.as_str()).chain(words);
+            let unnamed = named.filter(|word| !page.contains(&bold(word)));
+            missing.extend(unnamed.map(|word| format!("{kind} {name} {word}")));
+        }
+    }
+    assert!(missing.is_empty(), "not in man/loom-runtime.5:\n{}", missing.join("\n"));
+}
+
+fn bold(word: &str) -> String {
+    format!("\\fB{}\\fR", word.replace('-', "\\-"))
 }

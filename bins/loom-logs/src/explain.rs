@@ -8,6 +8,7 @@ use libloom_record::{
 };
 
 use crate::{
+    complete_dead,
     finding::{Finding, WalkError, walk},
     report, resolve,
 };
@@ -29,8 +30,11 @@ pub(crate) fn run(
     context: &Context,
 ) -> Result<u8, Failure> {
     let run_id = resolve(layout, arguments.run.as_deref())?;
-    if matches!(read::state(layout, &run_id), RunState::Running) {
-        return running(&run_id, arguments.json, context);
+    match read::state(layout, &run_id) {
+        RunState::Running => return running(&run_id, arguments.json, context),
+        // It died since the dead ones were looked for.
+        RunState::Interrupted => complete_dead(layout, context)?,
+        RunState::Finished(_) | RunState::Damaged(_) => {}
     }
     let finding = find(layout, &run_id)?;
     if arguments.json {

@@ -8,6 +8,7 @@ use std::{
     collections::HashSet,
     fs, io,
     path::PathBuf,
+    process::{Child, Command},
     sync::Mutex,
     thread,
     time::{Duration, Instant},
@@ -92,9 +93,16 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The process was started.
-    pub fn add(&self, pid: i32) {
-        self.lock().insert(pid);
+    /// Starts a process. Nobody looks for adopted ones meanwhile: between fork and exec it would
+    /// look like one, holding the pipes of every job.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start(&self, command: &mut Command) -> io::Result<Child> {
+        let mut started = self.lock();
+        let child = command.spawn()?;
+        started.insert(child.id().cast_signed());
+        Ok(child)
     }
 
     /// The process was waited for.
@@ -108,8 +116,8 @@ impl Registry {
 
     /// Children that lost their parent and became ours.
     fn adopted(&self) -> Vec<i32> {
-        let mut found = children(own_pid());
         let started = self.lock();
+        let mut found = children(own_pid());
         found.retain(|pid| !started.contains(pid));
         found
     }

@@ -13,6 +13,7 @@
 mod job;
 mod mend;
 mod run;
+mod sweep;
 
 use std::{
     collections::HashSet,

@@ -184,7 +184,7 @@ pub struct Line {
 /// The last lines of output of a stream, at most `count`, oldest first.
 ///
 /// Reads from the end of the file and no more than it must; an output of endless lines counts
-/// with its last MiB. A line of one stream comes where it was completed.
+/// with its last MiB. The lines of both streams stand in the order in which they ended.
 ///
 /// # Errors
 /// The file cannot be read, or a line near its end is no record.
@@ -205,23 +205,36 @@ pub fn last_lines(path: &Path, count: usize) -> Result<Vec<Line>, StreamError> {
     Ok(lines)
 }
 
-/// The lines of both streams, each where it ends; lines without their end come last.
+/// The lines of both streams, each where it ends; a line without its end where it stops.
 fn assemble<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut unfinished: [(Stream, Vec<u8>); 2] =
-        [(Stream::Stdout, Vec::new()), (Stream::Stderr, Vec::new())];
+    let mut unfinished = [Unfinished::default(), Unfinished::default()];
     for (stream, bytes) in events.filter_map(output) {
-        let open = &mut unfinished[usize::from(stream == Stream::Stderr)].1;
+        let open = &mut unfinished[usize::from(stream == Stream::Stderr)];
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            open.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));
+            open.bytes.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));
+            open.place = lines.len();
             if piece.ends_with(b"\n") {
-                lines.push(Line { stream, bytes: std::mem::take(open) });
+                lines.push(Line { stream, bytes: std::mem::take(&mut open.bytes) });
             }
         }
     }
-    let rest = unfinished.into_iter().filter(|(_, bytes)| !bytes.is_empty());
-    lines.extend(rest.map(|(stream, bytes)| Line { stream, bytes }));
+    let [out, err] = unfinished;
+    let mut rest = [(Stream::Stdout, out), (Stream::Stderr, err)];
+    rest.sort_by_key(|(_, open)| std::cmp::Reverse(open.place));
+    for (stream, Unfinished { bytes, place }) in rest {
+        if !bytes.is_empty() {
+            lines.insert(place, Line { stream, bytes });
+        }
+    }
     lines
+}
+
+/// A line that has not ended yet, and how many lines had ended when it was last added to.
+#[derive(Default)]
+struct Unfinished {
+    bytes: Vec<u8>,
+    place: usize,
 }
 
 /// The whole lines of a file from its last to its first.
@@ -391,5 +404,35 @@ mod tests {
         bytes[..half].fill(b'#');
         fs::write(&path, bytes).unwrap();
         assert_eq!(last_lines(&path, 700).unwrap().len(), 700);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn last_lines_are_the_end_of_all_lines(
+            pieces in proptest::collection::vec(
+                (proptest::bool::ANY, "[ab\n\u{1}é]{0,40}", 1..3000usize),
+                0..40,
+            ),
+            count in 0..60usize,
+        ) {
+            let pieces: Vec<(Stream, Vec<u8>)> = pieces
+                .into_iter()
+                .map(|(err, text, times)| {
+                    let stream = if err { Stream::Stderr } else { Stream::Stdout };
+                    (stream, text.repeat(times / 100 + 1).into_bytes())
+                })
+                .collect();
+            let borrowed: Vec<_> = pieces.iter().map(|(s, bytes)| (*s, bytes.as_slice())).collect();
+            let (_folder, path) = stream_of(&borrowed);
+            let events: Result<Vec<_>, _> = EventReader::open(&path).unwrap().collect();
+            let all = assemble(events.unwrap().iter());
+            let last = last_lines(&path, count).unwrap();
+            proptest::prop_assert_eq!(&last.len(), &count.min(all.len()));
+            // A line whose begin lies before what was read shows its end.
+            for (shown, whole) in last.iter().zip(&all[all.len() - last.len()..]) {
+                proptest::prop_assert_eq!(shown.stream, whole.stream);
+                proptest::prop_assert!(whole.bytes.ends_with(&shown.bytes));
+            }
+        }
     }
 }

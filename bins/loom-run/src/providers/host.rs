@@ -124,9 +124,8 @@ const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 impl<'a> Watched<'a> {
     fn start(shell: &'a Shell<'a>, registry: &'a Registry) -> io::Result<Self> {
-        let mut child = spawn(shell)?;
+        let mut child = registry.start(&mut command(shell))?;
         let pid = i32::try_from(child.id()).expect("process ids are positive and small");
-        registry.add(pid);
         let stdout = child.stdout.take().map(OwnedFd::from);
         let stderr = child.stderr.take().map(OwnedFd::from);
         let descriptor =
@@ -323,14 +322,14 @@ fn prepare_pipe(pipe: OwnedFd) -> File {
     File::from(pipe)
 }
 
-fn spawn(shell: &Shell<'_>) -> io::Result<std::process::Child> {
+fn command(shell: &Shell<'_>) -> Command {
     let mut command = Command::new(shell.program);
     command.arg0("sh").args(&shell.arguments).current_dir(shell.workspace);
     command.env_clear().envs(shell.environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     begin_session(&mut command);
     reset_signals(&mut command);
-    command.spawn()
+    command
 }
 
 #[expect(unsafe_code, reason = "pre_exec is the only way to start a session")]

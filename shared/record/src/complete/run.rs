@@ -22,6 +22,7 @@ use super::{
     CompleteError,
     job::{self, CompletedJob, Plan},
     mend::{Ending, MendedStream, milliseconds},
+    sweep::sweep,
     whole,
 };
 use crate::{events::Subject, phases::PhaseLedger};
@@ -34,6 +35,7 @@ pub(super) fn complete(layout: &Layout, run_id: &str) -> Result<(), CompleteErro
     let context = context(layout, run_id, &events);
     let plan: Option<RunPlan> = events.finish_of(PhaseCode::RunBootstrap).and_then(data);
     let plans = plans(layout, &paths, plan.as_ref())?;
+    sweep(layout, &paths)?;
     let mut ledger = PhaseLedger::new();
     let mut jobs = Vec::new();
     for plan in &plans {

@@ -374,6 +374,27 @@ fn damaged_line_in_the_middle_is_reported_and_hides_nothing() {
 }
 
 #[test]
+fn half_written_documents_are_removed_and_files_of_users_are_not() {
+    let tree = killed_after(18);
+    let job = tree.run().job("build");
+    let receipts = tree.layout.receipts();
+    let ours = [
+        job.folder().join(".tmp-7-1-summary.json"),
+        tree.run().folder().join(".tmp-7-2-summary.json"),
+        receipts.join(format!(".tmp-7-3-{RUN}.json")),
+    ];
+    let others =
+        [job.artifacts().join("out/.tmp-1-file"), receipts.join(".tmp-9-3-loom-run-local-5.json")];
+    for path in ours.iter().chain(&others) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+    complete(&tree.layout, RUN).unwrap();
+    assert_eq!(ours.map(|path| path.exists()), [false; 3]);
+    assert_eq!(others.map(|path| path.exists()), [true; 2]);
+}
+
+#[test]
 fn newer_format_is_left_alone() {
     let tree = killed_after(18);
     let path = tree.run().events();
