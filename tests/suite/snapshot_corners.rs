@@ -562,3 +562,127 @@ fn large_sparse_file_stays_sparse() {
         assert_eq!(&found, b"middle");
     });
 }
+
+#[test]
+fn large_packs_are_linked_and_small_ones_copied() {
+    use std::os::unix::fs::MetadataExt;
+    with_repo(|repo| {
+        // Random bytes do not compress: the pack is larger than what is copied.
+        let mut random = fs::File::open("/dev/urandom").unwrap();
+        let mut file = fs::File::create(repo.path("large")).unwrap();
+        std::io::copy(&mut std::io::Read::take(&mut random, 66 << 20), &mut file).unwrap();
+        repo.git(["config", "gc.auto", "0"]);
+        repo.git(["config", "core.compression", "0"]);
+        repo.commit("large").git(["repack", "-adq"]);
+        repo.write("small", "loose").commit("small");
+        let assert = repo.command("loom-snapshot").args(["create", "--json"]).assert().success();
+        let record: serde_json::Value =
+            serde_json::from_slice(&assert.get_output().stdout).unwrap();
+        let workspace = Path::new(record["path"].as_str().unwrap());
+        let links = |folder: &str| -> Vec<u64> {
+            let entries = fs::read_dir(workspace.join(".git/objects").join(folder)).unwrap();
+            entries.map(|e| e.unwrap().metadata().unwrap().nlink()).collect()
+        };
+        // Where the file system shares blocks, nothing is linked at all.
+        let is_linked = record["methods"]["objects"] == "hard_link";
+        assert!(is_linked || record["methods"]["objects"] == "reflink", "{record}");
+        assert_eq!(links("pack").iter().any(|count| *count > 1), is_linked);
+        let small = repo.git(["rev-parse", "HEAD:small"]);
+        assert_eq!(links(&small[..2]), [1], "loose objects are never linked");
+        git_in(repo, workspace, &["fsck", "--strict"]);
+    });
+}
+
+#[test]
+fn partial_clone() {
+    with_repo(|repo| {
+        repo.write("a", "1").write("b/c", "2").commit("one").write("a", "3").commit("two");
+        repo.git(["config", "uploadpack.allowFilter", "true"]);
+        let (source, clone) = (repo.root().to_str().unwrap(), repo.sandbox().root().join("clone"));
+        let url = format!("file://{source}");
+        repo.git(["clone", "--quiet", "--filter=blob:none", &url, clone.to_str().unwrap()]);
+        fs::write(clone.join("a"), "dirty").unwrap();
+        let expected = tree_list(repo.sandbox(), &clone);
+        let copy = repo.sandbox().root().join("copy");
+        let mut command = repo.command("loom-snapshot");
+        command.current_dir(&clone).args(["create", "--dest"]).arg(&copy).assert().success();
+        assert_same_list(&expected, &tree_list(repo.sandbox(), &copy));
+        git_in(repo, &copy, &["fsck"]);
+        assert_eq!(
+            git_in(repo, &copy, &["show", "HEAD~1:a"]),
+            "1",
+            "the promised object is fetched"
+        );
+    });
+}
+
+#[test]
+fn work_tree_elsewhere_and_settings_for_one_work_tree() {
+    with_repo(|repo| {
+        repo.write("a", "a").commit("a");
+        repo.git(["config", "extensions.worktreeConfig", "true"]);
+        repo.git(["config", "--worktree", "core.fileMode", "false"]);
+        repo.mode("a", 0o755);
+        let workspace = same_snapshot(repo);
+        assert_eq!(git_in(repo, &workspace, &["status", "--porcelain"]), "");
+        let elsewhere = repo.sandbox().root().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::rename(repo.path("a"), elsewhere.join("a")).unwrap();
+        fs::write(elsewhere.join(".git"), format!("gitdir: {}\n", repo.path(".git").display()))
+            .unwrap();
+        repo.git(["config", "--worktree", "core.worktree", elsewhere.to_str().unwrap()]);
+        fs::write(elsewhere.join("new"), "n").unwrap();
+        let expected = tree_list(repo.sandbox(), &elsewhere);
+        let mut command = repo.command("loom-snapshot");
+        let copy = repo.sandbox().root().join("copy");
+        command.current_dir(&elsewhere).args(["create", "--dest"]).arg(&copy).assert().success();
+        assert_same_list(&expected, &tree_list(repo.sandbox(), &copy));
+    });
+}
+
+#[test]
+fn settings_that_a_condition_included_hold_in_the_snapshot() {
+    with_repo(|repo| {
+        let home = repo.sandbox().home();
+        let mut config = fs::read_to_string(home.join(".gitconfig")).unwrap();
+        config += &format!("[includeIf \"gitdir:{}/\"]\n\tpath = extra\n", repo.root().display());
+        fs::write(home.join(".gitconfig"), config).unwrap();
+        fs::write(home.join("extra"), "[core]\n\tfileMode = false\n").unwrap();
+        repo.git(["config", "--unset", "core.fileMode"]);
+        repo.write("a", "a").commit("a").mode("a", 0o755);
+        assert_eq!(repo.git(["status", "--porcelain"]), "");
+        same_snapshot(repo);
+    });
+}
+
+#[test]
+fn replaced_objects_and_grafts_show_the_same_history() {
+    with_repo(|repo| {
+        repo.write("a", "1")
+            .commit("one")
+            .write("a", "2")
+            .commit("two")
+            .write("a", "3")
+            .commit("three");
+        repo.git(["replace", "--graft", "HEAD~1"]);
+        let workspace = same_snapshot(repo);
+        let log = ["log", "--format=%h %s"];
+        assert_eq!(git_in(repo, &workspace, &log), git_in(repo, repo.root(), &log));
+        assert_eq!(git_in(repo, &workspace, &log).lines().count(), 2);
+    });
+}
+
+#[test]
+fn a_submodule_in_a_files_place_and_a_file_in_a_submodules() {
+    let sandbox = Sandbox::new();
+    let module = sandbox.repo_named("module");
+    module.write("m", "m\n").commit("m");
+    let repo = sandbox.repo();
+    let url = module.root().to_str().unwrap();
+    repo.git(["submodule", "--quiet", "add", url, "module"]);
+    repo.write("file", "f\n").commit("a");
+    fs::remove_dir_all(repo.path("module")).unwrap();
+    repo.write("module", "a file now\n").remove("file");
+    repo.git(["clone", "--quiet", url, "file"]);
+    same_snapshot(&repo);
+}
