@@ -109,9 +109,12 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
         ignored: ignored.as_ref(),
     };
     let display = Display::choose(args.events, &context.console);
-    let mut made = display.during(&context.console, &progress, |on_facts| {
+    let made = display.during(&context.console, &progress, |on_facts| {
         copy_repository(&request, &repository, destination.folder(), on_facts)
-    })?;
+    });
+    // A signal also ends the git processes we started; their failure is not the reason.
+    progress.check()?;
+    let mut made = made?;
     made.notes.splice(0..0, place_note);
     if let Some(run_id) = &args.run_id {
         made.notes.extend(link_run(&repository.root, destination.folder(), run_id)?);
