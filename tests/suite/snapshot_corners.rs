@@ -512,21 +512,78 @@ fn unreadable_file_is_named_and_nothing_is_left_behind() {
 
 /// The same, run as a user without rights by root.
 fn as_nobody(repo: &Repo<'_>) {
-    let sandbox = repo.sandbox();
-    let own = |path: &Path| {
-        let owner = ["-R", "65534:65534"];
-        assert!(Command::new("chown").args(owner).arg(path).status().unwrap().success());
-    };
-    own(sandbox.root());
-    sandbox.install(&sandbox.root().join("installed"), &["loom-snapshot"]);
-    let program = sandbox.root().join("installed/loom-snapshot");
-    let mut command = repo.program("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).arg("create");
-    let output = command.output().unwrap();
+    let output = nobody(repo);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("`sub/secret`") && said.contains("hint:"), "{said}");
-    assert_eq!(fs::read_dir(sandbox.temp()).unwrap().count(), 0, "nothing is left behind");
+    assert_eq!(fs::read_dir(repo.sandbox().temp()).unwrap().count(), 0, "nothing is left behind");
+}
+
+/// Gives the sandbox to a user without rights and makes a snapshot as that user.
+fn nobody(repo: &Repo<'_>) -> std::process::Output {
+    let sandbox = repo.sandbox();
+    sandbox.install(&sandbox.root().join("installed"), &["loom-snapshot"]);
+    let mut chown = Command::new("chown");
+    assert!(chown.args(["-R", "65534:65534"]).arg(sandbox.root()).status().unwrap().success());
+    let program = sandbox.root().join("installed/loom-snapshot");
+    let mut command = repo.program("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).arg("create");
+    command.output().unwrap()
+}
+
+#[test]
+fn read_only_source_is_copied_into_folders_that_jobs_can_write_to() {
+    use std::os::unix::fs::MetadataExt;
+    with_repo(|repo| {
+        repo.write("sub/a", "a").write("b", "b").commit("a").write("new", "n");
+        repo.mode("sub/a", 0o444);
+        let expected = tree_list(repo.sandbox(), repo.root());
+        let folders = ["sub", ".git", ""];
+        for folder in folders {
+            repo.mode(folder, 0o555);
+        }
+        let output = match fs::write(repo.path("probe"), "") {
+            // For root nothing is read-only.
+            Ok(()) => {
+                repo.remove("probe");
+                nobody(repo)
+            }
+            Err(_) => repo.process("loom-snapshot").arg("create").output().unwrap(),
+        };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("cannot be written to"), "{said}");
+        let workspace = String::from_utf8(output.stdout).unwrap();
+        let workspace = Path::new(workspace.trim_end());
+        assert_eq!(fs::metadata(workspace.join("sub")).unwrap().mode() & 0o700, 0o700);
+        repo.git(["config", "--global", "safe.directory", "*"]);
+        assert_same_list(&expected, &tree_list(repo.sandbox(), workspace));
+        repo.sandbox().allow(libloom_testkit::Leftovers::AnyFile);
+    });
+}
+
+#[test]
+fn a_file_that_keeps_changing_is_an_error_that_names_it() {
+    use std::io::{Seek, SeekFrom, Write};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    with_repo(|repo| {
+        let mut file = fs::File::create(repo.path("busy")).unwrap();
+        std::io::copy(&mut std::io::Read::take(std::io::repeat(b'x'), 256 << 20), &mut file)
+            .unwrap();
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    file.seek(SeekFrom::Start(0)).unwrap();
+                    file.write_all(b"y").unwrap();
+                }
+            });
+            let assert = repo.command("loom-snapshot").arg("create").assert();
+            is_done.store(true, Ordering::Relaxed);
+            assert.code(3).stderr(contains("`busy`")).stderr(contains("kept changing"));
+        });
+        assert_eq!(fs::read_dir(repo.sandbox().temp()).unwrap().count(), 0);
+    });
 }
 
 #[test]

@@ -71,10 +71,12 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> Result<u8, Failure> {
             Ok(exit::DONE)
         }
         Err(failure) => {
-            if args.events {
-                context.console.json(&error_message(&failure))?;
+            if !args.events {
+                return Err(failure);
             }
-            Err(failure)
+            // Whoever reads the events tells the user; saying it on stderr too would be twice.
+            context.console.json(&error_message(&failure))?;
+            Ok(failure.kind.exit_code())
         }
     }
 }
@@ -173,7 +175,7 @@ fn destination(
         refuse_inside(repository, &parent)?;
         return Ok((Destination::make(&parent, name)?, id, None));
     }
-    let bytes = repository.estimated_bytes();
+    let bytes = || repository.estimated_bytes();
     let (parent, note) = choose_parent(context, &repository.root, bytes)?;
     refuse_inside(repository, &parent)?;
     Ok((Destination::make(&parent, &id)?, id, note))
