@@ -14,6 +14,7 @@ mod logs;
 mod snapshot;
 mod snapshot_corners;
 mod snapshot_manage;
+mod snapshot_property;
 
 use std::fs;
 

@@ -512,21 +512,78 @@ fn unreadable_file_is_named_and_nothing_is_left_behind() {
 
 /// The same, run as a user without rights by root.
 fn as_nobody(repo: &Repo<'_>) {
-    let sandbox = repo.sandbox();
-    let own = |path: &Path| {
-        let owner = ["-R", "65534:65534"];
-        assert!(Command::new("chown").args(owner).arg(path).status().unwrap().success());
-    };
-    own(sandbox.root());
-    sandbox.install(&sandbox.root().join("installed"), &["loom-snapshot"]);
-    let program = sandbox.root().join("installed/loom-snapshot");
-    let mut command = repo.program("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).arg("create");
-    let output = command.output().unwrap();
+    let output = nobody(repo);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("`sub/secret`") && said.contains("hint:"), "{said}");
-    assert_eq!(fs::read_dir(sandbox.temp()).unwrap().count(), 0, "nothing is left behind");
+    assert_eq!(fs::read_dir(repo.sandbox().temp()).unwrap().count(), 0, "nothing is left behind");
+}
+
+/// Gives the sandbox to a user without rights and makes a snapshot as that user.
+fn nobody(repo: &Repo<'_>) -> std::process::Output {
+    let sandbox = repo.sandbox();
+    sandbox.install(&sandbox.root().join("installed"), &["loom-snapshot"]);
+    let mut chown = Command::new("chown");
+    assert!(chown.args(["-R", "65534:65534"]).arg(sandbox.root()).status().unwrap().success());
+    let program = sandbox.root().join("installed/loom-snapshot");
+    let mut command = repo.program("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).arg("create");
+    command.output().unwrap()
+}
+
+#[test]
+fn read_only_source_is_copied_into_folders_that_jobs_can_write_to() {
+    use std::os::unix::fs::MetadataExt;
+    with_repo(|repo| {
+        repo.write("sub/a", "a").write("b", "b").commit("a").write("new", "n");
+        repo.mode("sub/a", 0o444);
+        let expected = tree_list(repo.sandbox(), repo.root());
+        let folders = ["sub", ".git", ""];
+        for folder in folders {
+            repo.mode(folder, 0o555);
+        }
+        let output = match fs::write(repo.path("probe"), "") {
+            // For root nothing is read-only.
+            Ok(()) => {
+                repo.remove("probe");
+                nobody(repo)
+            }
+            Err(_) => repo.process("loom-snapshot").arg("create").output().unwrap(),
+        };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("cannot be written to"), "{said}");
+        let workspace = String::from_utf8(output.stdout).unwrap();
+        let workspace = Path::new(workspace.trim_end());
+        assert_eq!(fs::metadata(workspace.join("sub")).unwrap().mode() & 0o700, 0o700);
+        repo.git(["config", "--global", "safe.directory", "*"]);
+        assert_same_list(&expected, &tree_list(repo.sandbox(), workspace));
+        repo.sandbox().allow(libloom_testkit::Leftovers::AnyFile);
+    });
+}
+
+#[test]
+fn a_file_that_keeps_changing_is_an_error_that_names_it() {
+    use std::io::{Seek, SeekFrom, Write};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    with_repo(|repo| {
+        let mut file = fs::File::create(repo.path("busy")).unwrap();
+        std::io::copy(&mut std::io::Read::take(std::io::repeat(b'x'), 256 << 20), &mut file)
+            .unwrap();
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    file.seek(SeekFrom::Start(0)).unwrap();
+                    file.write_all(b"y").unwrap();
+                }
+            });
+            let assert = repo.command("loom-snapshot").arg("create").assert();
+            is_done.store(true, Ordering::Relaxed);
+            assert.code(3).stderr(contains("`busy`")).stderr(contains("kept changing"));
+        });
+        assert_eq!(fs::read_dir(repo.sandbox().temp()).unwrap().count(), 0);
+    });
 }
 
 #[test]
@@ -561,4 +618,128 @@ fn large_sparse_file_stays_sparse() {
         copy.read_exact_at(&mut found, 2 << 30).unwrap();
         assert_eq!(&found, b"middle");
     });
+}
+
+#[test]
+fn large_packs_are_linked_and_small_ones_copied() {
+    use std::os::unix::fs::MetadataExt;
+    with_repo(|repo| {
+        // Random bytes do not compress: the pack is larger than what is copied.
+        let mut random = fs::File::open("/dev/urandom").unwrap();
+        let mut file = fs::File::create(repo.path("large")).unwrap();
+        std::io::copy(&mut std::io::Read::take(&mut random, 66 << 20), &mut file).unwrap();
+        repo.git(["config", "gc.auto", "0"]);
+        repo.git(["config", "core.compression", "0"]);
+        repo.commit("large").git(["repack", "-adq"]);
+        repo.write("small", "loose").commit("small");
+        let assert = repo.command("loom-snapshot").args(["create", "--json"]).assert().success();
+        let record: serde_json::Value =
+            serde_json::from_slice(&assert.get_output().stdout).unwrap();
+        let workspace = Path::new(record["path"].as_str().unwrap());
+        let links = |folder: &str| -> Vec<u64> {
+            let entries = fs::read_dir(workspace.join(".git/objects").join(folder)).unwrap();
+            entries.map(|e| e.unwrap().metadata().unwrap().nlink()).collect()
+        };
+        // Where the file system shares blocks, nothing is linked at all.
+        let is_linked = record["methods"]["objects"] == "hard_link";
+        assert!(is_linked || record["methods"]["objects"] == "reflink", "{record}");
+        assert_eq!(links("pack").iter().any(|count| *count > 1), is_linked);
+        let small = repo.git(["rev-parse", "HEAD:small"]);
+        assert_eq!(links(&small[..2]), [1], "loose objects are never linked");
+        git_in(repo, workspace, &["fsck", "--strict"]);
+    });
+}
+
+#[test]
+fn partial_clone() {
+    with_repo(|repo| {
+        repo.write("a", "1").write("b/c", "2").commit("one").write("a", "3").commit("two");
+        repo.git(["config", "uploadpack.allowFilter", "true"]);
+        let (source, clone) = (repo.root().to_str().unwrap(), repo.sandbox().root().join("clone"));
+        let url = format!("file://{source}");
+        repo.git(["clone", "--quiet", "--filter=blob:none", &url, clone.to_str().unwrap()]);
+        fs::write(clone.join("a"), "dirty").unwrap();
+        let expected = tree_list(repo.sandbox(), &clone);
+        let copy = repo.sandbox().root().join("copy");
+        let mut command = repo.command("loom-snapshot");
+        command.current_dir(&clone).args(["create", "--dest"]).arg(&copy).assert().success();
+        assert_same_list(&expected, &tree_list(repo.sandbox(), &copy));
+        git_in(repo, &copy, &["fsck"]);
+        assert_eq!(
+            git_in(repo, &copy, &["show", "HEAD~1:a"]),
+            "1",
+            "the promised object is fetched"
+        );
+    });
+}
+
+#[test]
+fn work_tree_elsewhere_and_settings_for_one_work_tree() {
+    with_repo(|repo| {
+        repo.write("a", "a").commit("a");
+        repo.git(["config", "extensions.worktreeConfig", "true"]);
+        repo.git(["config", "--worktree", "core.fileMode", "false"]);
+        repo.mode("a", 0o755);
+        let workspace = same_snapshot(repo);
+        assert_eq!(git_in(repo, &workspace, &["status", "--porcelain"]), "");
+        let elsewhere = repo.sandbox().root().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::rename(repo.path("a"), elsewhere.join("a")).unwrap();
+        fs::write(elsewhere.join(".git"), format!("gitdir: {}\n", repo.path(".git").display()))
+            .unwrap();
+        repo.git(["config", "--worktree", "core.worktree", elsewhere.to_str().unwrap()]);
+        fs::write(elsewhere.join("new"), "n").unwrap();
+        let expected = tree_list(repo.sandbox(), &elsewhere);
+        let mut command = repo.command("loom-snapshot");
+        let copy = repo.sandbox().root().join("copy");
+        command.current_dir(&elsewhere).args(["create", "--dest"]).arg(&copy).assert().success();
+        assert_same_list(&expected, &tree_list(repo.sandbox(), &copy));
+    });
+}
+
+#[test]
+fn settings_that_a_condition_included_hold_in_the_snapshot() {
+    with_repo(|repo| {
+        let home = repo.sandbox().home();
+        let mut config = fs::read_to_string(home.join(".gitconfig")).unwrap();
+        config += &format!("[includeIf \"gitdir:{}/\"]\n\tpath = extra\n", repo.root().display());
+        fs::write(home.join(".gitconfig"), config).unwrap();
+        fs::write(home.join("extra"), "[core]\n\tfileMode = false\n").unwrap();
+        repo.git(["config", "--unset", "core.fileMode"]);
+        repo.write("a", "a").commit("a").mode("a", 0o755);
+        assert_eq!(repo.git(["status", "--porcelain"]), "");
+        same_snapshot(repo);
+    });
+}
+
+#[test]
+fn replaced_objects_and_grafts_show_the_same_history() {
+    with_repo(|repo| {
+        repo.write("a", "1")
+            .commit("one")
+            .write("a", "2")
+            .commit("two")
+            .write("a", "3")
+            .commit("three");
+        repo.git(["replace", "--graft", "HEAD~1"]);
+        let workspace = same_snapshot(repo);
+        let log = ["log", "--format=%h %s"];
+        assert_eq!(git_in(repo, &workspace, &log), git_in(repo, repo.root(), &log));
+        assert_eq!(git_in(repo, &workspace, &log).lines().count(), 2);
+    });
+}
+
+#[test]
+fn a_submodule_in_a_files_place_and_a_file_in_a_submodules() {
+    let sandbox = Sandbox::new();
+    let module = sandbox.repo_named("module");
+    module.write("m", "m\n").commit("m");
+    let repo = sandbox.repo();
+    let url = module.root().to_str().unwrap();
+    repo.git(["submodule", "--quiet", "add", url, "module"]);
+    repo.write("file", "f\n").commit("a");
+    fs::remove_dir_all(repo.path("module")).unwrap();
+    repo.write("module", "a file now\n").remove("file");
+    repo.git(["clone", "--quiet", url, "file"]);
+    same_snapshot(&repo);
 }

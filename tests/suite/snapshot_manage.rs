@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use libloom_testkit::{Leftovers, Repo, Sandbox, wait_until};
+use libloom_testkit::{Leftovers, Repo, Sandbox, assert_same_list, tree_list, wait_until};
 use predicates::prelude::*;
 use predicates::str::contains;
 
@@ -137,7 +137,7 @@ fn a_signal_leaves_nothing_behind() {
     with_repo(|repo| {
         slow(repo);
         for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
-            let mut child = repo.process("loom-snapshot").arg("create").spawn().unwrap();
+            let mut child = quiet(repo).spawn().unwrap();
             wait_until("it has begun", LIMIT, || !partials(&repo.sandbox().temp()).is_empty());
             let pid = child.id().to_string();
             assert!(repo.program("kill").args([signal, &pid]).status().unwrap().success());
@@ -154,7 +154,7 @@ fn what_a_killed_command_left_is_removed_by_prune_and_what_a_living_one_makes_is
         let temp = repo.sandbox().temp();
         let start = || {
             let before = partials(&temp).len();
-            let child = repo.process("loom-snapshot").arg("create").spawn().unwrap();
+            let child = quiet(repo).spawn().unwrap();
             wait_until("it has begun", LIMIT, || partials(&temp).len() > before);
             child
         };
@@ -166,5 +166,74 @@ fn what_a_killed_command_left_is_removed_by_prune_and_what_a_living_one_makes_is
         run(repo, &["prune"]).success().stderr(contains("1 unfinished"));
         assert!(alive.wait().unwrap().success(), "the living one was not disturbed");
         assert_eq!(partials(&temp), Vec::<PathBuf>::new());
+    });
+}
+
+/// Ends a creation with `kill -9` at moments spread over its usual duration: each time there is
+/// either a whole snapshot or nothing that `prune` does not remove.
+#[test]
+fn kill_at_any_moment_leaves_a_whole_snapshot_or_a_leftover_that_prune_removes() {
+    const KILLS: u32 = 60;
+    with_repo(|repo| {
+        for number in 0..300 {
+            repo.write(format!("folder-{}/file-{number}", number % 20), format!("{number}\n"));
+        }
+        repo.commit("files").write("folder-3/file-3", "dirty").write("new", "untracked");
+        let expected = tree_list(repo.sandbox(), repo.root());
+        let start = Instant::now();
+        snapshot(repo, &[]);
+        let usual = start.elapsed();
+        run(repo, &["prune", "--all"]).success();
+        let (mut whole, mut cut) = (0, 0);
+        for kill in 0..KILLS {
+            let mut child = quiet(repo).spawn().unwrap();
+            let moment = Instant::now() + usual * kill * 5 / (KILLS * 4);
+            while Instant::now() < moment {
+                std::hint::spin_loop();
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            for path in fs::read_dir(repo.sandbox().temp()).unwrap().map(|e| e.unwrap().path()) {
+                if path.to_string_lossy().ends_with(".loom-partial") {
+                    cut += 1;
+                } else {
+                    whole += 1;
+                    assert_same_list(&expected, &tree_list(repo.sandbox(), &path));
+                }
+            }
+            // A git process that was just being started may hold the lock for an instant more.
+            wait_until("prune removes what was left", LIMIT, || {
+                run(repo, &["prune", "--all"]).success();
+                fs::read_dir(repo.sandbox().temp()).unwrap().count() == 0
+            });
+        }
+        assert!(whole > 0 && cut > 20, "the kills are spread: {whole} whole, {cut} cut short");
+        assert_eq!(expected, tree_list(repo.sandbox(), repo.root()));
+    });
+}
+
+fn quiet(repo: &Repo<'_>) -> std::process::Command {
+    let mut command = repo.process("loom-snapshot");
+    command.arg("create").stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    command
+}
+
+#[test]
+fn creations_at_the_same_time_do_not_disturb_each_other() {
+    with_repo(|repo| {
+        for number in 0..200 {
+            repo.write(format!("file-{number}"), format!("{number}\n"));
+        }
+        let expected = tree_list(repo.sandbox(), repo.root());
+        let children: Vec<_> = (0..6).map(|_| quiet(repo).spawn().unwrap()).collect();
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+        let made: Vec<_> =
+            fs::read_dir(repo.sandbox().temp()).unwrap().map(|e| e.unwrap().path()).collect();
+        assert_eq!(made.len(), 6);
+        for path in made {
+            assert_same_list(&expected, &tree_list(repo.sandbox(), &path));
+        }
     });
 }

@@ -71,10 +71,12 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> Result<u8, Failure> {
             Ok(exit::DONE)
         }
         Err(failure) => {
-            if args.events {
-                context.console.json(&error_message(&failure))?;
+            if !args.events {
+                return Err(failure);
             }
-            Err(failure)
+            // Whoever reads the events tells the user; saying it on stderr too would be twice.
+            context.console.json(&error_message(&failure))?;
+            Ok(failure.kind.exit_code())
         }
     }
 }
@@ -109,9 +111,12 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
         ignored: ignored.as_ref(),
     };
     let display = Display::choose(args.events, &context.console);
-    let mut made = display.during(&context.console, &progress, |on_facts| {
+    let made = display.during(&context.console, &progress, |on_facts| {
         copy_repository(&request, &repository, destination.folder(), on_facts)
-    })?;
+    });
+    // A signal also ends the git processes we started; their failure is not the reason.
+    progress.check()?;
+    let mut made = made?;
     made.notes.splice(0..0, place_note);
     if let Some(run_id) = &args.run_id {
         made.notes.extend(link_run(&repository.root, destination.folder(), run_id)?);
@@ -170,7 +175,7 @@ fn destination(
         refuse_inside(repository, &parent)?;
         return Ok((Destination::make(&parent, name)?, id, None));
     }
-    let bytes = repository.estimated_bytes();
+    let bytes = || repository.estimated_bytes();
     let (parent, note) = choose_parent(context, &repository.root, bytes)?;
     refuse_inside(repository, &parent)?;
     Ok((Destination::make(&parent, &id)?, id, note))

@@ -33,12 +33,12 @@ fn cache_place(context: &Context) -> Option<PathBuf> {
     context.env.cache_home().map(|cache| cache.join("loom/workspaces"))
 }
 
-/// Chooses the folder for a snapshot of about `bytes` of the repository at `root`; the second
-/// answer is a note where the choice is unusual.
+/// Chooses the folder for a snapshot of the repository at `root`, which takes about as many bytes
+/// as `bytes` says if it is asked; the second answer is a note where the choice is unusual.
 pub(crate) fn choose_parent(
     context: &Context,
     root: &Path,
-    bytes: u64,
+    bytes: impl FnOnce() -> u64,
 ) -> Result<(PathBuf, Option<String>), Failure> {
     if let Some(set) = context.env.get_non_empty(env::SNAPSHOT_DIR) {
         let folder = context.cwd.join(set);
@@ -59,11 +59,18 @@ pub(crate) fn choose_parent(
     Ok((temp, None))
 }
 
-fn is_too_much_for(temp: &Path, root: &Path, bytes: u64) -> bool {
+fn is_too_much_for(temp: &Path, root: &Path, bytes: impl FnOnce() -> u64) -> bool {
     let device = |path: &Path| fs::metadata(path).map(|m| m.dev()).ok();
+    if device(temp) == device(root) {
+        return false;
+    }
     let free =
         rustix::fs::statvfs(temp).map_or(u64::MAX, |s| s.f_bavail.saturating_mul(s.f_frsize));
-    device(temp) != device(root) && (bytes > LARGE || bytes > free / 2)
+    is_large(bytes(), free)
+}
+
+fn is_large(bytes: u64, free: u64) -> bool {
+    bytes > LARGE || bytes > free / 2
 }
 
 fn make_private(folder: &Path) -> Result<(), Failure> {
@@ -159,4 +166,29 @@ fn lock_made(folder: &Path) -> std::io::Result<Option<OwnedFd>> {
 pub(crate) fn is_being_made(partial: &Path) -> bool {
     let Ok(folder) = open_root(partial) else { return false };
     flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_large_by_itself_or_for_what_is_free() {
+        assert!(is_large(LARGE + 1, u64::MAX) && is_large(501, 1000));
+        assert!(!is_large(LARGE, u64::MAX) && !is_large(500, 1000));
+    }
+
+    #[test]
+    fn what_is_not_kept_is_removed_and_what_is_kept_has_its_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let destination = Destination::make(temp.path(), "a").unwrap();
+        let partial = destination.folder().to_owned();
+        assert!(partial.is_dir() && is_being_made(&partial));
+        drop(destination);
+        assert!(!partial.exists() && !temp.path().join("a").exists());
+        Destination::make(temp.path(), "a").unwrap().keep().unwrap();
+        assert!(temp.path().join("a").is_dir() && !partial.exists());
+        fs::write(temp.path().join("a/file"), "").unwrap();
+        assert!(Destination::make(temp.path(), "a").is_err(), "a folder with something in it");
+    }
 }

@@ -140,3 +140,46 @@ pub(crate) fn make(above: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> Result<Ow
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::listing::open_root;
+
+    #[test]
+    fn symlinked_folders_are_not_entered_and_folders_are_made_late() {
+        let temp = tempfile::tempdir().unwrap();
+        let (source, copy) = (temp.path().join("source"), temp.path().join("copy"));
+        fs::create_dir_all(source.join("a/b")).unwrap();
+        fs::create_dir(&copy).unwrap();
+        symlink("a", source.join("link")).unwrap();
+        let (from, to) = (open_root(&source).unwrap(), open_root(&copy).unwrap());
+        let mut folders = Folders::new(from.as_fd(), to.as_fd());
+        assert_eq!(folders.go_to(b"link/b/x").unwrap(), "x");
+        assert!(folders.source().is_none(), "the way leads through a symlink");
+        folders.go_to(b"a/b/x").unwrap();
+        assert!(folders.source().is_some() && !copy.join("a").exists());
+        folders.copy().unwrap();
+        assert!(copy.join("a/b").is_dir());
+        folders.go_to(b"ab/x").unwrap();
+        assert!(folders.source().is_none(), "`ab` is not below `a`");
+        folders.go_to(b"x").unwrap();
+        assert!(folders.source().is_some());
+    }
+
+    #[test]
+    fn a_symlink_in_the_copy_is_not_followed() {
+        let temp = tempfile::tempdir().unwrap();
+        let (source, copy) = (temp.path().join("source"), temp.path().join("copy"));
+        fs::create_dir_all(source.join("a")).unwrap();
+        fs::create_dir(&copy).unwrap();
+        symlink(temp.path(), copy.join("a")).unwrap();
+        let (from, to) = (open_root(&source).unwrap(), open_root(&copy).unwrap());
+        let mut folders = Folders::new(from.as_fd(), to.as_fd());
+        folders.go_to(b"a/x").unwrap();
+        assert!(folders.copy().is_err());
+    }
+}

@@ -328,3 +328,79 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An index of one entry, as git writes it.
+    fn index(version: u32, path: &[u8], extension: &[u8]) -> Vec<u8> {
+        let mut bytes = b"DIRC".to_vec();
+        [version, 1].into_iter().for_each(|word| push(&mut bytes, word));
+        (1..=10).for_each(|word| push(&mut bytes, word));
+        bytes.extend_from_slice(&[7; 20]);
+        bytes.extend_from_slice(&(ASSUME_VALID | u16::try_from(path.len()).unwrap()).to_be_bytes());
+        if version == 4 {
+            bytes.push(0);
+        }
+        bytes.extend_from_slice(path);
+        let used = bytes.len() - 12;
+        bytes.resize(12 + if version == 4 { used + 1 } else { (used + 1).next_multiple_of(8) }, 0);
+        bytes.extend_from_slice(extension);
+        let digest = Sha1::digest(&bytes);
+        bytes.extend_from_slice(&digest);
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Index, IndexError> {
+        Index::parse(bytes, ObjectFormat::Sha1)
+    }
+
+    #[test]
+    fn stat_data_is_replaced_and_the_assumption_dropped() {
+        for version in [2, 4] {
+            let read = parse(&index(version, b"a/b", b"TREE\0\0\0\x02xxUNTR\0\0\0\x01x")).unwrap();
+            assert_eq!(read.path(&read.entries[0]), b"a/b");
+            let again = read.to_bytes(&[Some(read.entries[0].stat)]);
+            let mut expected = index(2, b"a/b", b"TREE\0\0\0\x02xx");
+            expected[12 + 60] &= 0x7f;
+            let end = expected.len() - 20;
+            assert_eq!(again[..end], expected[..end], "version {version}");
+            assert_eq!(again[end..], Sha1::digest(&again[..end])[..]);
+            let unknown = parse(&read.to_bytes(&[None])).unwrap();
+            assert_eq!(unknown.entries[0].stat, StatData::default());
+            assert_eq!(unknown.entries[0].mode, 7);
+        }
+    }
+
+    #[test]
+    fn every_prefix_of_an_index_is_an_error_and_none_panics() {
+        for version in [2, 4] {
+            let whole = index(version, b"some/path", b"TREE\0\0\0\x02xx");
+            for end in 0..whole.len() {
+                // Cut at the end of an entry or an extension it may look whole.
+                let _ = parse(&whole[..end]);
+            }
+            assert!(parse(&whole[..60]).is_err());
+        }
+    }
+
+    #[test]
+    fn unknown_required_extension_and_version_are_refused() {
+        let required = parse(&index(2, b"a", b"abcd\0\0\0\0")).unwrap_err();
+        assert_eq!(required, IndexError::Extension("abcd".into()));
+        assert_eq!(parse(&index(5, b"a", b"")).unwrap_err(), IndexError::Version(5));
+        assert!(parse(&index(2, b"a", b"link\0\0\0\0")).unwrap().is_split);
+    }
+
+    #[test]
+    fn paths_that_lead_out_are_refused() {
+        for path in ["../a", "a/../b", "/a", "a//b", ".git/config", "a/.GIT/x", ".", ""] {
+            assert!(!is_safe(path.as_bytes()), "{path}");
+        }
+        assert!(
+            ["a", "..a", ".gitignore", "a/.github"].iter().all(|path| is_safe(path.as_bytes()))
+        );
+        assert!(matches!(parse(&index(2, b"../a", b"")), Err(IndexError::Path(_))));
+    }
+}

@@ -31,6 +31,7 @@ mod repository;
 mod source_index;
 mod special;
 mod stat;
+mod sums;
 mod transfer;
 mod watch;
 mod work_tree;

@@ -87,7 +87,7 @@ impl Repository {
         self.git_dir.join("index")
     }
 
-    /// About how large a snapshot will be: one of index entries would be exact, but is read later.
+    /// About how large the tracked files are, by what the index remembers of them.
     pub(crate) fn estimated_bytes(&self) -> u64 {
         let bytes = fs::read(self.index_file()).unwrap_or_default();
         let index = crate::index::Index::parse(&bytes, self.format).ok();

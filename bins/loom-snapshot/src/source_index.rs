@@ -3,8 +3,8 @@
 //! A split index, and a sparse one whose left-out folders are in the work tree after all, are
 //! united by git in a scratch repository that holds a copy of the index: the source is not touched.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -27,25 +27,25 @@ pub(crate) struct SourceIndex {
 /// Reads the index of `repository`; `scratch` is a path nobody uses yet, and is gone afterwards.
 pub(crate) fn read(repository: &Repository, scratch: &Path) -> Result<SourceIndex, Failure> {
     let path = repository.index_file();
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
+    let cannot_read =
+        |error| Failure::could_not(error).context(format_args!("cannot read `{}`", path.display()));
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let index = Index::empty(repository.format);
             return Ok(SourceIndex { index, second: 0, exists: false });
         }
-        Err(error) => {
-            return Err(
-                Failure::could_not(error).context(format_args!("cannot read `{}`", path.display()))
-            );
-        }
+        Err(error) => return Err(cannot_read(error)),
     };
-    let metadata =
-        fs::metadata(&path).or_could_not(format_args!("cannot read `{}`", path.display()))?;
+    // Of the open file: git may put a new index in its place at any time.
+    let second = file.metadata().map_err(cannot_read)?.mtime();
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(cannot_read)?;
     let mut index = parse(&bytes, repository, &path)?;
     if index.is_split || has_present_sparse_folder(&index, repository) {
         index = united(&bytes, repository, scratch)?;
     }
-    Ok(SourceIndex { index, second: metadata.mtime(), exists: true })
+    Ok(SourceIndex { index, second, exists: true })
 }
 
 fn parse(bytes: &[u8], repository: &Repository, path: &Path) -> Result<Index, Failure> {

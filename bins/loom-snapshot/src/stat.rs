@@ -83,3 +83,24 @@ pub(crate) fn is_torn(before: &Stat, after: &Stat) -> bool {
     let key = |s: &Stat| (s.st_ino, s.st_dev, s.st_size, s.st_mtime, s.st_mtime_nsec);
     key(before) != key(after)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn racy_and_changed_files_are_not_clean() {
+        let (entry, _) = StatData::of_index([1, 2, 100, 4, 5, 6, 7, 8, 9, 10]);
+        assert!(entry.proves_clean(&entry, 101));
+        assert!(!entry.proves_clean(&entry, 100), "modified in the second the index was written");
+        assert!(entry.proves_clean(&StatData { device: 55, ..entry }, 101));
+        for other in [
+            StatData { size: 11, ..entry },
+            StatData { inode: 1, ..entry },
+            StatData { changed: (1, 3), ..entry },
+            StatData { modified: (100, 5), ..entry },
+        ] {
+            assert!(!entry.proves_clean(&other, 101), "{other:?}");
+        }
+    }
+}

@@ -14,10 +14,8 @@ use libloom_console::printable;
 use libloom_contract::layout;
 use libloom_contract::snapshot::{Counts, Facts, Method, Phase};
 use libloom_entry::{Environment, Failure, OrFail};
-use rustix::fs::FileType;
 
 use crate::config;
-use crate::copy::Copied;
 use crate::dot_git;
 use crate::errors::cannot_write;
 use crate::folders::Folders;
@@ -25,12 +23,13 @@ use crate::git::{Running, path_of, pieces};
 use crate::index::{Index, is_safe};
 use crate::listing::{open_root, tree};
 use crate::objects::{Objects, copy_objects};
-use crate::pool::{Pool, Tally, size};
+use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::repository::{Answers, Asked, Repository, is_below};
 use crate::source_index::{self, SourceIndex};
 use crate::special;
-use crate::stat::{StatData, kind};
+use crate::stat::StatData;
+use crate::sums::{Files, Sums, Tracked, add_repository};
 use crate::transfer::Transfer;
 
 /// How deep submodules may lie in submodules.
@@ -78,81 +77,6 @@ struct Questions {
     config: Running,
     untracked: Option<Running>,
     ignored: Option<Running>,
-}
-
-/// What became of the files of one repository.
-struct Files {
-    counts: Counts,
-    clean: Vec<(usize, StatData)>,
-    notes: Vec<String>,
-}
-
-/// Sums over paths, of the index or of a listing.
-#[derive(Default)]
-struct Sums {
-    files: u64,
-    missing: u64,
-    symlinks: u64,
-    bytes: u64,
-    /// Numbers of the paths where the work tree has a folder.
-    folders: Vec<usize>,
-    /// Stat data of the copies that git may take for unchanged.
-    clean: Vec<(usize, StatData)>,
-}
-
-impl Sums {
-    fn count(&mut self, at: usize, copied: &Copied) {
-        match copied {
-            Copied::Missing => self.missing += 1,
-            Copied::Folder => self.folders.push(at),
-            Copied::File { copy, .. } => {
-                self.files += 1;
-                self.bytes += size(copy);
-                self.symlinks += u64::from(kind(copy) == FileType::Symlink);
-            }
-        }
-    }
-
-    fn join(all: Vec<Sums>) -> Sums {
-        all.into_iter().fold(Sums::default(), |mut sum, one| {
-            sum.files += one.files;
-            sum.missing += one.missing;
-            sum.symlinks += one.symlinks;
-            sum.bytes += one.bytes;
-            sum.folders.extend(one.folders);
-            sum.clean.extend(one.clean);
-            sum
-        })
-    }
-}
-
-impl Tally for Sums {
-    fn add(&mut self, at: usize, copied: Copied) -> Result<(), Failure> {
-        self.count(at, &copied);
-        Ok(())
-    }
-}
-
-/// Sums over the index, which also learn what is clean.
-struct Tracked<'a> {
-    source: &'a SourceIndex,
-    sums: Sums,
-}
-
-impl Tally for Tracked<'_> {
-    fn add(&mut self, at: usize, copied: Copied) -> Result<(), Failure> {
-        let entry = &self.source.index.entries[at];
-        if let Copied::File { source, copy } = &copied
-            && entry.stat.proves_clean(&StatData::of_file(source), self.source.second)
-        {
-            self.sums.clean.push((at, StatData::of_file(copy)));
-        }
-        if matches!(copied, Copied::Missing) && entry.is_skipped() {
-            return Ok(());
-        }
-        self.sums.count(at, &copied);
-        Ok(())
-    }
 }
 
 impl Job<'_> {
@@ -345,14 +269,12 @@ impl Job<'_> {
     ) -> Result<bool, Failure> {
         let (from, to) = (self.repository.root.join(path_of(path)), self.copy.join(path_of(path)));
         let has_repository = self.has_repository(path);
-        if !has_repository && !is_gitlink {
-            return Ok(false);
-        }
         let mut folders = Folders::new(pool.source, pool.copy);
         let made = folders.go_to(&[path, b"/."].concat()).and_then(|_| folders.copy().map(drop));
         made.map_err(|error| cannot_write(format_args!("cannot make `{}`", to.display()), error))?;
         if !has_repository {
-            return Ok(true);
+            // An empty folder in a file's place stays one; git calls the file deleted.
+            return Ok(is_gitlink);
         }
         let within = |failure: Failure| {
             failure.context(format_args!("cannot copy the submodule `{}`", from.display()))
@@ -371,7 +293,7 @@ impl Job<'_> {
             depth: self.depth + 1,
         };
         let made = job.run(&|_| {}).map_err(within)?;
-        add(&mut copied.counts, &made.counts);
+        add_repository(&mut copied.counts, &made.counts);
         copied.notes.extend(made.notes);
         Ok(true)
     }
@@ -379,16 +301,6 @@ impl Job<'_> {
     fn has_repository(&self, folder: &[u8]) -> bool {
         self.repository.root.join(path_of(folder)).join(".git").symlink_metadata().is_ok()
     }
-}
-
-fn add(counts: &mut Counts, more: &Counts) {
-    counts.tracked += more.tracked;
-    counts.deleted += more.deleted;
-    counts.untracked += more.untracked;
-    counts.symlinks += more.symlinks;
-    counts.repositories += more.repositories + 1;
-    counts.bytes += more.bytes;
-    counts.git_bytes += more.git_bytes;
 }
 
 /// The untracked paths, and those ignored ones that were asked for, sorted.
