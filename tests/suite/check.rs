@@ -168,7 +168,7 @@ fn fix_applies_what_is_certain_and_tells_the_rest() {
     repo.workflow(text).mode(".loom/workflow.yml", 0o640);
     let mut command = repo.command("loom-check");
     let told = contains("fixed .loom/workflow.yml:5:3").and(contains("variable name \"b\""));
-    command.arg("--fix").assert().code(1).stderr(told.and(contains("scirpt").count(1)));
+    command.arg("--fix").assert().code(1).stderr(told);
     let fixed = "version: v1\nstages: [ci]\na:\n  stage: ci\n  script: [make]\n  variables: {A: \"1\", b: x}\n";
     let file = repo.path(".loom/workflow.yml");
     assert_eq!(fs::read_to_string(&file).unwrap(), fixed);
