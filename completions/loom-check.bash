@@ -23,7 +23,7 @@ _loom__check() {
 
     case "${cmd}" in
         loom__check)
-            opts="-q -v -h -V --workflow --format --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --workflow --format --fix --deny --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -34,7 +34,11 @@ _loom__check() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human short json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human short json sarif github" -- "${cur}"))
+                    return 0
+                    ;;
+                --deny)
+                    COMPREPLY=($(compgen -W "warnings" -- "${cur}"))
                     return 0
                     ;;
                 --color)

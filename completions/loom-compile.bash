@@ -23,7 +23,7 @@ _loom__compile() {
 
     case "${cmd}" in
         loom__compile)
-            opts="-q -v -h -V --workflow --out --format --events --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --workflow --out --format --explain --events --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -38,7 +38,11 @@ _loom__compile() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "json text dot mermaid" -- "${cur}"))
+                    return 0
+                    ;;
+                --explain)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --color)

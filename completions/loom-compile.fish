@@ -1,6 +1,10 @@
 complete -c loom-compile -l workflow -d 'Workflow file, relative to the current folder or the repository [default: .loom/workflow.yml]' -r -F
 complete -c loom-compile -l out -d 'Write the graph to a file instead of stdout' -r -F
-complete -c loom-compile -l format -d 'Form of the graph' -r -f -a "json\t'The graph document'"
+complete -c loom-compile -l format -d 'Form of the graph' -r -f -a "json\t'The graph document'
+text\t'Stages and jobs, for people'
+dot\t'For Graphviz'
+mermaid\t'For Mermaid'"
+complete -c loom-compile -l explain -d 'Say for each value of a job (or of one KEY of it) where it comes from and what it overrode' -r
 complete -c loom-compile -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"

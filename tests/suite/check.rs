@@ -158,3 +158,55 @@ fn a_receipt_that_cannot_be_written_is_exit_3() {
     let told = contains("error: cannot make").and(contains("caused by:")).and(contains("hint:"));
     repo.command("loom-check").assert().code(3).stderr(told);
 }
+
+#[test]
+fn fix_applies_what_is_certain_and_tells_the_rest() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    let text =
+        "version: 1\nstages: ci\na:\n  stage: ci\n  scirpt: [make]\n  variables: {A: 1, b: x}\n";
+    repo.workflow(text).mode(".loom/workflow.yml", 0o640);
+    let mut command = repo.command("loom-check");
+    let told = contains("fixed .loom/workflow.yml:5:3").and(contains("variable name \"b\""));
+    command.arg("--fix").assert().code(1).stderr(told);
+    let fixed = "version: v1\nstages: [ci]\na:\n  stage: ci\n  script: [make]\n  variables: {A: \"1\", b: x}\n";
+    let file = repo.path(".loom/workflow.yml");
+    assert_eq!(fs::read_to_string(&file).unwrap(), fixed);
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions())
+            & 0o777,
+        0o640
+    );
+    let (_, receipt) = receipt(&repo);
+    assert_eq!(receipt.workflow_schema_v1.errors.len(), 1);
+}
+
+#[test]
+fn warnings_fail_only_when_denied() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.workflow(&format!("{GOOD}.t: {{image: x}}\n"));
+    let told = contains("warning[WF_UNUSED_TEMPLATE]");
+    repo.command("loom-check").assert().success().stderr(told.and(contains("loom check passed")));
+    let mut command = repo.command("loom-check");
+    command.args(["--deny", "warnings"]).assert().code(1).stderr(contains("loom check failed"));
+}
+
+#[test]
+fn sarif_and_github_forms_name_file_and_line() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.workflow(BAD);
+    let form = |name: &str| {
+        let mut command = repo.command("loom-check");
+        let assert = command.args(["--format", name]).assert().code(1);
+        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+    };
+    let sarif: serde_json::Value = serde_json::from_str(&form("sarif")).unwrap();
+    let region = &sarif["runs"][0]["results"][1]["locations"][0]["physicalLocation"]["region"];
+    assert_eq!((&sarif["version"], &region["startLine"]), (&"2.1.0".into(), &4.into()));
+    let github = form("github");
+    let start =
+        "::error file=.loom/workflow.yml,line=3,col=1,title=WF_SCHEMA_V1::missing required key";
+    assert!(github.starts_with(start), "{github}");
+}

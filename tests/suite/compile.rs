@@ -125,3 +125,59 @@ fn a_hostile_file_is_refused_in_words() {
     says(&b"[".repeat(1_000_000), "nested more than 64 levels deep");
     says(&vec![b' '; 5 << 20], "larger than 4 MiB");
 }
+
+#[test]
+fn drawings_show_stages_and_jobs() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.workflow(GOOD);
+    let form = |name: &str| {
+        let mut command = repo.command("loom-compile");
+        let assert = command.args(["--format", name]).assert().success();
+        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+    };
+    let text = "2 stages, 2 jobs
+
+build
+└─ build  host, 1 step
+
+test
+└─ test   alpine:3.20, 1 step, needs build
+";
+    assert_eq!(form("text"), text);
+    let dot = form("dot");
+    assert!(
+        dot.starts_with("digraph workflow {") && dot.contains("\"build\" -> \"test\";"),
+        "{dot}"
+    );
+    let mermaid = form("mermaid");
+    assert!(mermaid.starts_with("flowchart LR\n  subgraph s0[\"build\"]"), "{mermaid}");
+    assert!(mermaid.contains("  j0 --> j1\n  s0 -.-> s1\n"), "{mermaid}");
+}
+
+#[test]
+fn explain_says_where_values_come_from_and_what_they_overrode() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.workflow(
+        "version: v1
+stages: [ci]
+default: {image: golang, variables: {A: low}}
+include: [{local: .loom/templates/t.yml}]
+job: {extends: .t, stage: ci, script: [make], variables: {A: high}}
+",
+    )
+    .write(".loom/templates/t.yml", ".t: {image: alpine}\n");
+    let explain = |what: &str| {
+        let mut command = repo.command("loom-compile");
+        command.args(["--explain", what]).assert()
+    };
+    let image = "image: alpine
+    from .loom/templates/t.yml:1:13 (template .t)
+    overrides golang from .loom/workflow.yml:3:18 (default)
+";
+    explain("job.image").success().stdout(image);
+    explain("job").success().stdout(contains(image).and(contains("variables.A: high")));
+    explain("jbo").code(3).stderr(contains("no job `jbo`").and(contains("its jobs are job")));
+    explain("job.cache").code(3).stderr(contains("no value at `cache`"));
+}

@@ -1,8 +1,10 @@
 //! `loom check`: validates a workflow and leaves a receipt.
 //!
-//! People read stderr: diagnostics, the receipt's path, the verdict. `--format json` puts the
-//! diagnostics on stdout, for programs.
+//! People read stderr: diagnostics, the receipt's path, the verdict. `--format json`, `sarif` and
+//! `github` put the diagnostics on stdout, for programs.
 
+mod fix;
+mod formats;
 mod receipt;
 
 use std::path::PathBuf;
@@ -23,6 +25,19 @@ pub struct Arguments {
     /// Form of the diagnostics
     #[arg(long, value_name = "FORM", default_value = "human")]
     format: Format,
+    /// Apply the mends that are certain, then check
+    #[arg(long)]
+    fix: bool,
+    /// Fail on what else is only told
+    #[arg(long, value_name = "WHAT")]
+    deny: Option<Deny>,
+}
+
+/// What can be denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Deny {
+    /// Everything that is wrong, though the workflow is valid
+    Warnings,
 }
 
 /// Forms of the diagnostics.
@@ -34,6 +49,10 @@ enum Format {
     Short,
     /// The list of diagnostics, on stdout
     Json,
+    /// A SARIF 2.1.0 log, on stdout
+    Sarif,
+    /// Workflow commands of GitHub Actions, on stdout
+    Github,
 }
 
 /// Runs the command.
@@ -41,16 +60,23 @@ enum Format {
 /// # Errors
 /// No repository, no workflow, or the receipt cannot be written.
 pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
-    let Arguments { workflow, format } = arguments;
+    let Arguments { workflow, format, fix, deny } = arguments;
     let root = context.repository_root()?;
     let located = Located::find(&root, &context.cwd, workflow.as_deref()).map_err(|error| {
         let hint = error.hint();
         Failure::could_not(error).hint(hint)
     })?;
-    let compiled = located.compile();
+    let (located, compiled) = if fix {
+        fix::fix(context, located)?
+    } else {
+        let compiled = located.compile();
+        (located, compiled)
+    };
     show(format, context, &compiled)?;
-    let receipt = receipt::write(context, &located, &compiled)?;
-    Ok(conclude(context, &compiled, &receipt))
+    let denied = deny.is_some() && compiled.warnings().count() > 0;
+    let passed = compiled.graph.is_some() && !denied;
+    let receipt = receipt::write(context, &located, &compiled, passed)?;
+    Ok(conclude(context, passed, &receipt))
 }
 
 fn show(format: Format, context: &Context, compiled: &Compiled) -> Result<(), Failure> {
@@ -58,6 +84,12 @@ fn show(format: Format, context: &Context, compiled: &Compiled) -> Result<(), Fa
     let colored = console.err_paint().is_colored();
     match format {
         Format::Json => console.json::<[Diagnostic]>(&compiled.diagnostics)?,
+        Format::Sarif => console.json(&formats::sarif(&compiled.diagnostics))?,
+        Format::Github => {
+            for diagnostic in &compiled.diagnostics {
+                console.out(&formats::github(diagnostic))?;
+            }
+        }
         Format::Human => {
             for diagnostic in &compiled.diagnostics {
                 console.line(libloom_workflow::human(diagnostic, &compiled.sources, colored));
@@ -70,7 +102,7 @@ fn show(format: Format, context: &Context, compiled: &Compiled) -> Result<(), Fa
             }
         }
     }
-    if format == Format::Short && compiled.graph.is_none() {
+    if format == Format::Short && !compiled.diagnostics.is_empty() {
         console.line("");
     }
     Ok(())
@@ -78,9 +110,9 @@ fn show(format: Format, context: &Context, compiled: &Compiled) -> Result<(), Fa
 
 /// The last two lines and the exit code; the receipt comes before a failure's verdict and after a
 /// success's, as the reference has it.
-fn conclude(context: &Context, compiled: &Compiled, receipt: &str) -> u8 {
+fn conclude(context: &Context, passed: bool, receipt: &str) -> u8 {
     let console = &context.console;
-    if compiled.graph.is_some() {
+    if passed {
         console.line("loom check passed");
         console.line(format_args!("receipt: {receipt}"));
         return exit::DONE;

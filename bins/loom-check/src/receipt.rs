@@ -11,6 +11,7 @@ pub(crate) fn write(
     context: &Context,
     located: &Located,
     compiled: &Compiled,
+    passed: bool,
 ) -> Result<String, Failure> {
     let layout = Layout::of_repository(&located.root);
     let file = layout.check_receipt(&Timestamp::now().compact(), std::process::id());
@@ -19,25 +20,29 @@ pub(crate) fn write(
         .create()
         .or_could_not(format_args!("cannot make `{}`", layout.runtime().display()))
         .and_then(|()| {
-            store::write(&file, &receipt(context, located, compiled))
+            store::write(&file, &receipt(context, located, compiled, passed))
                 .or_could_not("cannot write the receipt")
         })
         .map_err(|failure| failure.hint(hint))?;
     Ok(file.display().to_string())
 }
 
-fn receipt(context: &Context, located: &Located, compiled: &Compiled) -> CheckReceipt {
-    let valid = compiled.graph.is_some();
+fn receipt(
+    context: &Context,
+    located: &Located,
+    compiled: &Compiled,
+    passed: bool,
+) -> CheckReceipt {
     CheckReceipt {
         schema_version: version::RECEIPT.to_string(),
         kind: CheckReceipt::KIND.to_owned(),
         loom_version: env!("CARGO_PKG_VERSION").to_owned(),
         command: context.argv.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
-        exit_code: if valid { exit::DONE } else { exit::NO }.into(),
-        status: if valid { Status::Success } else { Status::Failure },
+        exit_code: if passed { exit::DONE } else { exit::NO }.into(),
+        status: if passed { Status::Success } else { Status::Failure },
         workflow_schema_v1: SchemaVerdict {
             workflow_path: located.file.display().to_string(),
-            valid,
+            valid: compiled.graph.is_some(),
             errors: compiled.errors().cloned().collect(),
             warnings: compiled.warnings().cloned().collect(),
         },

@@ -4,7 +4,9 @@
 //! wrong with the workflow goes to stderr. With `--events` everything is told on stdout, one JSON
 //! record a line, for the command that started this one.
 
+mod draw;
 mod events;
+mod explain;
 mod record;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +30,9 @@ pub struct Arguments {
     /// Form of the graph
     #[arg(long, value_name = "FORM", default_value = "json", conflicts_with = "events")]
     format: Format,
+    /// Say for each value of a job (or of one KEY of it) where it comes from and what it overrode
+    #[arg(long, value_name = "JOB[.KEY]", conflicts_with_all = ["events", "out", "format"])]
+    explain: Option<String>,
     /// Tell everything on stdout, one JSON record a line, the graph last (for other commands)
     #[arg(long)]
     events: bool,
@@ -38,6 +43,12 @@ pub struct Arguments {
 enum Format {
     /// The graph document
     Json,
+    /// Stages and jobs, for people
+    Text,
+    /// For Graphviz
+    Dot,
+    /// For Mermaid
+    Mermaid,
 }
 
 /// Runs the command.
@@ -45,7 +56,7 @@ enum Format {
 /// # Errors
 /// No repository, no workflow, or the graph cannot be written.
 pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
-    let Arguments { workflow, out, format, events } = arguments;
+    let Arguments { workflow, out, format, explain, events } = arguments;
     if events {
         return events::run(workflow.as_deref(), context);
     }
@@ -57,6 +68,9 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
         context.console.line("");
     }
     let Some(graph) = &compiled.graph else { return Err(invalid(&compiled, &located)) };
+    if let Some(wanted) = explain {
+        return explain::print(&wanted, &located, graph, context);
+    }
     record::record(&located.root, graph, &context.console);
     write(&text(format, graph)?, out.as_deref(), context)?;
     Ok(exit::DONE)
@@ -80,6 +94,9 @@ fn invalid(compiled: &Compiled, located: &Located) -> Failure {
 fn text(format: Format, graph: &Graph) -> Result<String, Failure> {
     match format {
         Format::Json => serde_json::to_string_pretty(graph).map_err(Failure::bug),
+        Format::Text => Ok(draw::text(graph)),
+        Format::Dot => Ok(draw::dot(graph)),
+        Format::Mermaid => Ok(draw::mermaid(graph)),
     }
 }
 
@@ -88,5 +105,6 @@ fn write(text: &str, out: Option<&Path>, context: &Context) -> Result<(), Failur
     let Some(file) = out else { return Ok(context.console.out(text)?) };
     let file = context.cwd.join(file);
     let what = format!("cannot write the graph to `{}`", file.display());
-    libloom_contract::store::write_bytes(&file, format!("{text}\n").as_bytes()).or_could_not(what)
+    libloom_contract::store::write_bytes(&file, format!("{}\n", text.trim_end()).as_bytes())
+        .or_could_not(what)
 }

@@ -16,6 +16,7 @@
 mod assemble;
 mod canonical;
 mod check;
+mod explain;
 mod job;
 mod keywords;
 mod load;
@@ -39,6 +40,7 @@ use libloom_contract::diagnostic::{Diagnostic, Severity};
 use libloom_contract::graph::Graph;
 
 pub use canonical::{canonical, digest};
+pub use explain::{Explained, explain};
 pub use locate::{LocateError, Located};
 pub use problem::code;
 pub use render::{human, short};

@@ -161,11 +161,11 @@ impl<'a> Loader<'a> {
 
     /// The root mapping of an included file; an empty one where including it makes no sense.
     fn include(&mut self, place: Mark, path: &str) -> Option<Node> {
+        self.included += 1;
         if let Some(problem) = self.refused(place, path) {
             self.problems.push(problem);
             return Some(Node::new(Value::Mapping(Mapping::default()), place));
         }
-        self.included += 1;
         self.stack.push(path.to_owned());
         let file = match self.known.get(path) {
             Some(known) => *known,
@@ -182,22 +182,21 @@ impl<'a> Loader<'a> {
 
     /// What forbids to include `path` here.
     fn refused(&self, place: Mark, path: &str) -> Option<Problem> {
-        if self.stack.iter().any(|earlier| earlier == path) {
-            let chain = format!("{} -> {path}", self.stack.join(" -> "));
-            let message = format!("resolve include cycle by removing one include edge: {chain}");
-            return Some(Problem::error(place, message));
-        }
         let limit = |message: String, fix: &str| {
             Some(Problem::error(place, message).code(code::LIMIT).fix(fix))
         };
         if self.stack.len() > MAX_DEPTH {
             return limit(format!("includes are more than {MAX_DEPTH} files deep"), "flatten them");
         }
-        if self.included >= MAX_INCLUDES {
+        if self.included > MAX_INCLUDES {
             let message = format!("more than {MAX_INCLUDES} includes");
             return limit(message, "include each file once");
         }
-        None
+        self.stack.iter().any(|earlier| earlier == path).then(|| {
+            let chain = format!("{} -> {path}", self.stack.join(" -> "));
+            let message = format!("resolve include cycle by removing one include edge: {chain}");
+            Problem::error(place, message)
+        })
     }
 
     fn read_include(&mut self, place: Mark, path: &str) -> Option<FileId> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use libloom_contract::layout::DEFAULT_WORKFLOW;
 
 use crate::yaml::MAX_BYTES;
-use crate::{Compiled, Files};
+use crate::{Compiled, Explained, Files};
 
 /// A workflow file that was found and read.
 #[derive(Clone, Debug)]
@@ -93,9 +93,18 @@ impl Located {
 
     /// Compiles it, with includes from the same repository.
     pub fn compile(&self) -> Compiled {
+        self.with_files(|files| crate::compile(&self.path, self.bytes.clone(), files))
+    }
+
+    /// Where each value of a job comes from; see [`crate::explain`].
+    pub fn explain(&self, job: &str) -> Option<Vec<Explained>> {
+        self.with_files(|files| crate::explain(&self.path, self.bytes.clone(), files, job))
+    }
+
+    fn with_files<T>(&self, run: impl FnOnce(&Files<'_>) -> T) -> T {
         let read = |path: &str| read_limited(&self.root.join(path));
         let exists = |path: &str| self.root.join(path).is_file();
-        crate::compile(&self.path, self.bytes.clone(), &Files { read: &read, exists: &exists })
+        run(&Files { read: &read, exists: &exists })
     }
 }
 

@@ -41,8 +41,6 @@ pub mod code {
     pub const SECRET_LITERAL: &str = "WF_SECRET_LITERAL";
     /// Warning: a job whose rules never let it run.
     pub const NEVER_RUNS: &str = "WF_NEVER_RUNS";
-    /// Warning: a need that another need implies.
-    pub const NEEDS_IMPLIED: &str = "WF_NEEDS_IMPLIED";
 }
 
 /// One problem, not yet placed.

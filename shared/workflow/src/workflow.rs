@@ -52,6 +52,14 @@ pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
     Some(assemble::graph(check.sources, drafts, stages, workflow_rules))
 }
 
+/// A job or template with all its layers merged, without checking it.
+pub(crate) fn merged_job(check: &mut Checker<'_>, root: &Node, name: &str) -> Option<Node> {
+    let fields = root.as_mapping()?;
+    let entries = job_entries(check, fields);
+    let entry = entries.iter().find(|entry| &*entry.key == name)?;
+    Layers::new(check, &entries, fields.get("default"), fields.entry("variables")).job(entry)
+}
+
 fn version(check: &mut Checker<'_>, fields: &Mapping, root: Mark) {
     let Some(node) = fields.get("version") else {
         let start = Mark { end: root.start, ..root };

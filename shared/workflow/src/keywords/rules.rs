@@ -1,6 +1,6 @@
 //! `workflow.rules` and job `rules`, with their conditions parsed.
 
-use libloom_contract::graph::{Condition, Expression, Rule};
+use libloom_contract::graph::{Condition, Expression, Rule, When};
 
 use crate::check::{Checker, inside};
 use crate::keywords::{artifacts, policy, variables};
@@ -57,7 +57,13 @@ fn workflow_rule(check: &mut Checker<'_>, node: &Node) -> Option<Rule> {
 /// `rules` of a job.
 pub(crate) fn job(check: &mut Checker<'_>, node: &Node) -> Vec<Rule> {
     let Some(items) = check.sequence(node, "rules") else { return Vec::new() };
-    items.iter().filter_map(|item| job_rule(check, item)).collect()
+    let rules: Vec<Rule> = items.iter().filter_map(|item| job_rule(check, item)).collect();
+    if !rules.is_empty() && rules.iter().all(|rule| rule.when == Some(When::Never)) {
+        let problem =
+            Problem::warning(code::NEVER_RUNS, node.mark, "with these rules the job never runs");
+        check.note(problem.fix("add a rule without when: never, or remove the job"));
+    }
+    rules
 }
 
 fn job_rule(check: &mut Checker<'_>, node: &Node) -> Option<Rule> {

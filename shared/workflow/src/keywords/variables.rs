@@ -23,8 +23,33 @@ pub(crate) fn check<'n>(check: &mut Checker<'_>, node: &'n Node, key: &str) -> O
             let message = format!("variable \"{}\" holds a NUL character", entry.key);
             check.note(Problem::error(entry.value.mark, message).fix("remove it"));
         }
+        if entry.value.as_string().is_some_and(looks_secret) {
+            let message = format!("the value of \"{}\" looks like a secret", entry.key);
+            let problem = Problem::warning(code::SECRET_LITERAL, entry.value.mark, message);
+            check.note(problem.fix("declare it under secrets; variables are shown in logs"));
+        }
     }
     Some(fields)
+}
+
+/// Beginnings of tokens that well-known services give out.
+const SECRET_PREFIXES: &[&str] = &[
+    "-----BEGIN ",
+    "AKIA",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "github_pat_",
+    "glpat-",
+    "npm_",
+    "ops_",
+    "sk_live_",
+    "xoxb-",
+    "xoxp-",
+];
+
+fn looks_secret(value: &str) -> bool {
+    value.len() >= 16 && SECRET_PREFIXES.iter().any(|prefix| value.starts_with(prefix))
 }
 
 fn check_name(check: &mut Checker<'_>, name: &str, mark: Mark) {
