@@ -8,7 +8,8 @@ use std::{
     collections::HashSet,
     fs, io,
     path::PathBuf,
-    sync::Mutex,
+    process::Child,
+    sync::{Mutex, RwLock},
     thread,
     time::{Duration, Instant},
 };
@@ -89,12 +90,22 @@ fn own_pid() -> i32 {
 #[derive(Debug, Default)]
 pub struct Registry {
     started: Mutex<HashSet<i32>>,
+    /// Shared by those who start a process, so that nobody takes it for an orphan before it is
+    /// known.
+    starting: RwLock<()>,
 }
 
 impl Registry {
-    /// The process was started.
-    pub fn add(&self, pid: i32) {
+    /// Starts a process, which from then on is known.
+    ///
+    /// # Errors
+    /// What `spawn` says.
+    pub fn start(&self, spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
+        let _shared = self.starting.read().expect("no thread panics while it holds the lock");
+        let child = spawn()?;
+        let pid = i32::try_from(child.id()).expect("process ids are positive and small");
         self.lock().insert(pid);
+        Ok(child)
     }
 
     /// The process was waited for.
@@ -108,6 +119,7 @@ impl Registry {
 
     /// Children that lost their parent and became ours.
     fn adopted(&self) -> Vec<i32> {
+        let _alone = self.starting.write().expect("no thread panics while it holds the lock");
         let mut found = children(own_pid());
         let started = self.lock();
         found.retain(|pid| !started.contains(pid));

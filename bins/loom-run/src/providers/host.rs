@@ -124,9 +124,8 @@ const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 impl<'a> Watched<'a> {
     fn start(shell: &'a Shell<'a>, registry: &'a Registry) -> io::Result<Self> {
-        let mut child = spawn(shell)?;
+        let mut child = registry.start(|| spawn(shell))?;
         let pid = i32::try_from(child.id()).expect("process ids are positive and small");
-        registry.add(pid);
         let stdout = child.stdout.take().map(OwnedFd::from);
         let stderr = child.stderr.take().map(OwnedFd::from);
         let descriptor =
