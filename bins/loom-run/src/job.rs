@@ -94,7 +94,10 @@ pub fn record_not_run(run: &Run, node: &Node, verdict: &Verdict) -> io::Result<(
 fn phases(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution> {
     let prepared = log.phase(PhaseCode::JobProviderPrepare, |log| prepare(run, node, log))?;
     let mut execution = match prepared {
-        (_, true) => execution::run(run, node, log)?,
+        (_, true) => {
+            let execution = execution::run(run, node, log);
+            execution.unwrap_or_else(|error| Execution::of(loom_error(&error)))
+        }
         (verdict, false) => Execution::of(verdict),
     };
     if execution.began && artifacts_are_wanted(node, &execution.verdict) {

@@ -244,12 +244,15 @@ fn clear_up_after_dead_runs(layout: &Layout) -> Vec<String> {
     };
     let ended = processes::end_survivors(env::RUN_ID, is_dead);
     if ended > 0 {
-        notes.push(format!("{ended} processes that a killed run had left were ended"));
+        let processes = if ended == 1 { "process was" } else { "processes were" };
+        notes.push(format!("{ended} {processes} left by a killed run, and ended"));
     }
     match complete_dead_runs(layout) {
         Ok(completed) if completed.is_empty() => {}
         Ok(completed) => {
-            notes.push(format!("the record of {} killed runs was completed", completed.len()));
+            let count = completed.len();
+            let runs = if count == 1 { "run" } else { "runs" };
+            notes.push(format!("the record of {count} killed {runs} was completed"));
         }
         Err(error) => {
             notes.push(format!("the record of a killed run cannot be completed: {error}"));
