@@ -1,6 +1,6 @@
 //! `loom logs list`: every run, newest first, each a fault domain of its own.
 
-use libloom_console::{Label, Table};
+use libloom_console::{Label, Table, printable};
 use libloom_contract::{Reason, Status, Timestamp, exit, layout::Layout, logs::JobCounts};
 use libloom_entry::{Context, Failure, OrFail};
 use libloom_record::read::{self, RunState};
@@ -161,11 +161,11 @@ fn table(rows: &[Row]) -> Table {
     for row in rows {
         let jobs = match (&row.counts, &row.error) {
             (Some(counts), _) => words::counts(counts),
-            (None, Some(error)) => libloom_console::printable(error).into_owned(),
+            (None, Some(error)) => printable(error).into_owned(),
             (None, None) => String::new(),
         };
         table.labelled_row([
-            (None, row.run_id.clone()),
+            (None, printable(&row.run_id).into_owned()),
             (Some(label(row.state)), word(row)),
             (None, row.started_at.map(words::time).unwrap_or_default()),
             (None, row.duration_ms.map(words::duration).unwrap_or_default()),

@@ -44,7 +44,7 @@ fn head(finding: &Finding, paint: Paint) -> String {
     let receipt = &finding.receipt;
     let outcome = words::outcome(receipt.status, receipt.reason);
     let outcome = paint.paint(words::label(receipt.status), outcome);
-    let run = paint.paint(Label::Name, &receipt.run_id);
+    let run = paint.paint(Label::Name, printable(&receipt.run_id));
     let (time, counts) = (words::duration(receipt.duration_ms), words::counts(&receipt.counts));
     let mut text = format!("run {run}: {outcome}, exit code {}, {time}\n", receipt.exit_code);
     let _ = writeln!(text, "{counts}");

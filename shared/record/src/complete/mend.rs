@@ -111,7 +111,7 @@ impl MendedStream {
     }
 
     fn take(&mut self, event: Event) {
-        if event.seq != self.seq + 1 {
+        if event.seq != self.seq.saturating_add(1) {
             let found = event.seq;
             self.note_damage(format!("record {found} of its event stream follows {}", self.seq));
         }
@@ -136,7 +136,7 @@ impl MendedStream {
             return Ok(());
         }
         let whole = serde_json::from_slice::<Event>(torn).ok();
-        let whole = whole.filter(|event| event.seq == self.seq + 1);
+        let whole = whole.filter(|event| event.seq == self.seq.saturating_add(1));
         let mended = File::options().append(true).open(&self.path).and_then(|mut file| {
             if whole.is_some() { file.write_all(b"\n") } else { file.set_len(end) }
         });
@@ -239,7 +239,7 @@ impl MendedStream {
             log.append(event.clone()).map_err(write)?;
         }
         self.exists = true;
-        self.seq += events.len() as u64;
+        self.seq = self.seq.saturating_add(events.len() as u64);
         let is_boundary =
             |event: &Event| matches!(event.event, EventKind::Start | EventKind::Finish);
         self.boundaries.extend(events.into_iter().filter(is_boundary));

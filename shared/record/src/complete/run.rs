@@ -374,7 +374,9 @@ fn plans(
 ) -> Result<Vec<Plan>, CompleteError> {
     let graph = plan.and_then(|plan| graph(layout, plan));
     let nodes = graph.map(|graph| graph.nodes).unwrap_or_default();
-    let mut plans: Vec<Plan> = nodes.into_iter().map(of_node).collect();
+    // A graph document that someone wrote by hand must not lead out of the run's folder.
+    let is_name = |node: &Node| Path::new(&node.id).file_name() == Some(node.id.as_ref());
+    let mut plans: Vec<Plan> = nodes.into_iter().filter(is_name).map(of_node).collect();
     let known: BTreeSet<&String> = plans.iter().map(|plan| &plan.id).collect();
     let folders = fs::read_dir(run.jobs()).into_iter().flatten().flatten();
     let names = folders.filter_map(|folder| folder.file_name().into_string().ok());

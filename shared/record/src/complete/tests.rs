@@ -454,3 +454,30 @@ fn run_that_is_a_link_is_completed_where_it_lies() {
     let summary: RunSummary = store::read(&there.run(RUN).summary()).unwrap();
     assert!(summary.finished_at <= Timestamp::now());
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(150))]
+    #[test]
+    fn damage_of_any_kind_is_survived(
+        count in 0..27usize,
+        hits in proptest::collection::vec((proptest::num::usize::ANY, 0..9000usize, 0..=255u8), 1..6),
+    ) {
+        let tree = killed_after(count);
+        complete(&tree.layout, RUN).unwrap();
+        let files: Vec<(PathBuf, Vec<u8>)> = tree.files().into_iter().collect();
+        for (file, place, byte) in hits {
+            let (path, bytes) = &files[file % files.len()];
+            let mut bytes = bytes.clone();
+            let place = place % bytes.len();
+            bytes[place] = byte;
+            fs::write(path, bytes).unwrap();
+        }
+        // A digit of a version may have been hit: then the run is left alone, with an error.
+        if complete(&tree.layout, RUN).is_ok() {
+            proptest::prop_assert!(matches!(
+                crate::read::state(&tree.layout, RUN),
+                crate::read::RunState::Finished(_)
+            ));
+        }
+    }
+}
