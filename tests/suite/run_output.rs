@@ -57,6 +57,7 @@ fn peaks(text: &str) -> Vec<u64> {
 }
 
 #[test]
+#[cfg_attr(not(has_perl), ignore = "perl is not installed")]
 fn flood_of_all_kinds_of_bytes_arrives_whole_and_in_little_memory() {
     with_repo(|repo| {
         repo.write("generate.pl", GENERATOR);

@@ -222,16 +222,19 @@ enum Kind {
 }
 
 #[test]
+#[cfg_attr(not(has_dash), ignore = "dash is not installed")]
 fn every_case_in_dash() {
     every_case("dash", Kind::Dash);
 }
 
 #[test]
+#[cfg_attr(not(has_bash), ignore = "bash is not installed")]
 fn every_case_in_bash_called_sh() {
     every_case("bash", Kind::Bash);
 }
 
 #[test]
+#[cfg_attr(not(has_busybox), ignore = "busybox is not installed")]
 fn every_case_in_busybox_ash() {
     every_case("busybox", Kind::Ash);
 }

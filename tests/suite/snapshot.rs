@@ -167,6 +167,7 @@ fn assert_only_changed_files_look_changed(repo: &Repo<'_>, workspace: &Path) {
 }
 
 #[test]
+#[cfg_attr(not(has_strace), ignore = "strace is not installed")]
 fn first_status_opens_no_unchanged_file() {
     let sandbox = Sandbox::new();
     let repo = sandbox.repo();

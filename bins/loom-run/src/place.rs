@@ -94,8 +94,7 @@ pub fn make_run_folder(layout: &Layout, run_id: &str) -> Result<RunLock, Failure
     let folder = layout.run(run_id).folder().to_owned();
     let made = layout.create().and_then(|()| fs::create_dir_all(&folder));
     made.or_could_not(cannot_make(&folder))?;
-    let lock = lock::take(&folder).or_could_not(format!("cannot lock `{}`", folder.display()))?;
-    lock.ok_or_else(|| Failure::could_not(format!("another run holds `{}`", folder.display())))
+    lock::hold(&folder).or_could_not(format!("cannot lock `{}`", folder.display()))
 }
 
 /// `path` without `.` and `..`; symlinks are taken as they are written.

@@ -18,13 +18,27 @@ pub struct RunLock {
 /// # Errors
 /// The folder cannot be opened.
 pub fn take(folder: &Path) -> io::Result<Option<RunLock>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = File::from(open(folder, flags, Mode::empty())?);
+    let folder = open_folder(folder)?;
     match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(RunLock { _folder: folder })),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Takes the lock of a run that is about to begin, waiting for those who only look at it.
+///
+/// # Errors
+/// The folder cannot be opened or locked.
+pub fn hold(folder: &Path) -> io::Result<RunLock> {
+    let folder = open_folder(folder)?;
+    flock(&folder, FlockOperation::LockExclusive)?;
+    Ok(RunLock { _folder: folder })
+}
+
+fn open_folder(folder: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(File::from(open(folder, flags, Mode::empty())?))
 }
 
 /// Whether the run at `folder` lives; a folder that cannot be opened has no living run.
