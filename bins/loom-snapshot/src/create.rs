@@ -70,14 +70,12 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> Result<u8, Failure> {
             }
             Ok(exit::DONE)
         }
-        Err(failure) => {
-            if !args.events {
-                return Err(failure);
-            }
-            // Whoever reads the events tells the user; saying it on stderr too would be twice.
+        // Whoever asked for events shows the error; said here too it would be read twice.
+        Err(failure) if args.events => {
             context.console.json(&error_message(&failure))?;
             Ok(failure.kind.exit_code())
         }
+        Err(failure) => Err(failure),
     }
 }
 

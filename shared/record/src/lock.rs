@@ -26,16 +26,6 @@ pub fn take(folder: &Path) -> io::Result<Option<RunLock>> {
     }
 }
 
-/// Takes the lock of a run that is about to begin, waiting for those who only look at it.
-///
-/// # Errors
-/// The folder cannot be opened or locked.
-pub fn hold(folder: &Path) -> io::Result<RunLock> {
-    let folder = open_folder(folder)?;
-    flock(&folder, FlockOperation::LockExclusive)?;
-    Ok(RunLock { _folder: folder })
-}
-
 fn open_folder(folder: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(File::from(open(folder, flags, Mode::empty())?))
