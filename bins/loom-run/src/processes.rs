@@ -8,7 +8,8 @@ use std::{
     collections::HashSet,
     fs, io,
     path::PathBuf,
-    sync::Mutex,
+    process::Child,
+    sync::{Mutex, RwLock},
     thread,
     time::{Duration, Instant},
 };
@@ -89,12 +90,20 @@ fn own_pid() -> i32 {
 #[derive(Debug, Default)]
 pub struct Registry {
     started: Mutex<HashSet<i32>>,
+    /// Held shared while a child is started, exclusively while orphans are looked for. A child
+    /// that has not executed its program yet holds every descriptor of this process, the pipes
+    /// of other jobs too: it would pass for one of theirs and be killed.
+    starting: RwLock<()>,
 }
 
 impl Registry {
-    /// The process was started.
-    pub fn add(&self, pid: i32) {
+    /// Starts a process and takes note of it before anybody can see it.
+    pub fn start(&self, spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<(Child, i32)> {
+        let _starting = self.starting.read().expect("no thread panics while it holds the lock");
+        let child = spawn()?;
+        let pid = i32::try_from(child.id()).expect("process ids are positive and small");
         self.lock().insert(pid);
+        Ok((child, pid))
     }
 
     /// The process was waited for.
@@ -108,6 +117,7 @@ impl Registry {
 
     /// Children that lost their parent and became ours.
     fn adopted(&self) -> Vec<i32> {
+        let _none_starts = self.starting.write().expect("no thread panics while it holds the lock");
         let mut found = children(own_pid());
         let started = self.lock();
         found.retain(|pid| !started.contains(pid));
@@ -283,8 +293,34 @@ mod tests {
     }
 
     #[test]
+    fn child_that_is_being_started_is_no_orphan() {
+        let registry = Registry::default();
+        thread::scope(|scope| {
+            let starters = [0; 2].map(|_| {
+                scope.spawn(|| {
+                    let mut started = Vec::new();
+                    for _ in 0..100 {
+                        let mut command = std::process::Command::new("sleep");
+                        started.push(registry.start(|| command.arg("60").spawn()).unwrap());
+                    }
+                    started
+                })
+            });
+            let mut taken = HashSet::new();
+            while !starters.iter().all(thread::ScopedJoinHandle::is_finished) {
+                taken.extend(registry.adopted());
+            }
+            for (mut child, pid) in starters.into_iter().flat_map(|s| s.join().unwrap()) {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                assert!(!taken.contains(&pid));
+            }
+        });
+    }
+
+    #[test]
     fn own_children_are_found() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("61").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         assert!(children(own_pid()).contains(&pid));
         assert!(children_by_scan(own_pid()).contains(&pid));

@@ -124,9 +124,7 @@ const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 impl<'a> Watched<'a> {
     fn start(shell: &'a Shell<'a>, registry: &'a Registry) -> io::Result<Self> {
-        let mut child = spawn(shell)?;
-        let pid = i32::try_from(child.id()).expect("process ids are positive and small");
-        registry.add(pid);
+        let (mut child, pid) = registry.start(|| spawn(shell))?;
         let stdout = child.stdout.take().map(OwnedFd::from);
         let stderr = child.stderr.take().map(OwnedFd::from);
         let descriptor =
