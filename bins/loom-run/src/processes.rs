@@ -291,8 +291,34 @@ mod tests {
     }
 
     #[test]
+    fn child_that_is_being_started_is_no_orphan() {
+        let registry = Registry::default();
+        thread::scope(|scope| {
+            let starters = [0; 2].map(|_| {
+                scope.spawn(|| {
+                    let mut started = Vec::new();
+                    for _ in 0..100 {
+                        let mut command = std::process::Command::new("sleep");
+                        started.push(registry.start(command.arg("60")).unwrap());
+                    }
+                    started
+                })
+            });
+            let mut taken = HashSet::new();
+            while !starters.iter().all(thread::ScopedJoinHandle::is_finished) {
+                taken.extend(registry.adopted());
+            }
+            for mut child in starters.into_iter().flat_map(|s| s.join().unwrap()) {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                assert!(!taken.contains(&child.id().cast_signed()));
+            }
+        });
+    }
+
+    #[test]
     fn own_children_are_found() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("61").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         assert!(children(own_pid()).contains(&pid));
         assert!(children_by_scan(own_pid()).contains(&pid));
