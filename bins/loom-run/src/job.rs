@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     artifacts,
     execution::{self, Execution},
-    joblog::{JobLog, loom_error},
+    joblog::{JobLog, close_broken, loom_error},
     run::Run,
     steps::{FailingStep, milliseconds},
     verdict::Verdict,
@@ -70,8 +70,12 @@ pub fn run(run: &Run, node: &Node) -> JobResult {
         log.close(&summary(node, &execution, Some(started_at), duration_ms))?;
         Ok((execution, events))
     });
-    let (execution, failing_events) =
-        outcome.unwrap_or_else(|error| (Execution::of(loom_error(&error)), PathBuf::new()));
+    let (execution, failing_events) = outcome.unwrap_or_else(|error| {
+        let execution = Execution::of(loom_error(&error));
+        let duration_ms = milliseconds(started.elapsed());
+        close_broken(run, &summary(node, &execution, Some(started_at), duration_ms));
+        (execution, PathBuf::new())
+    });
     JobResult {
         verdict: execution.verdict,
         exit_code: execution.exit_code,

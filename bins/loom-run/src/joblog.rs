@@ -137,6 +137,20 @@ impl<'a> JobLog<'a> {
     }
 }
 
+/// Writes summary and manifest of a job whose record failed half way, so that the pipeline's
+/// manifest points to something. Where even that fails the pipeline still tells the job's fate.
+pub fn close_broken(run: &Run, summary: &JobSummary) {
+    let layout = run.logs.job(&summary.job_id);
+    let manifest = JobManifest {
+        status: summary.status,
+        reason: summary.reason,
+        message: summary.message.clone(),
+        ..empty_manifest(&summary.job_id)
+    };
+    let _ = store::write(&layout.summary(), summary);
+    let _ = store::write(&layout.manifest(), &manifest);
+}
+
 fn empty_manifest(job_id: &str) -> JobManifest {
     JobManifest {
         schema_version: version::LOGS.to_string(),
