@@ -250,7 +250,7 @@ fn remote(check: &mut Checker<'_>, node: &mut GraphNode, fields: &Mapping) {
 }
 
 /// A value as JSON, typed by the core schema; what JSON cannot say stays text.
-fn json(node: &Node) -> serde_json::Value {
+pub(crate) fn json(node: &Node) -> serde_json::Value {
     match &node.value {
         Value::Sequence(items) => items.iter().map(json).collect(),
         Value::Mapping(mapping) => mapping
