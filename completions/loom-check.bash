@@ -23,7 +23,7 @@ _loom__check() {
 
     case "${cmd}" in
         loom__check)
-            opts="-q -v -h -V --workflow --format --fix --deny --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --workflow --format --fix --deny --print-schema --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -9,6 +9,7 @@ complete -c loom-check -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c loom-check -l fix -d 'Apply the mends that are certain, then check'
+complete -c loom-check -l print-schema -d 'Print the JSON Schema of workflows, for editors'
 complete -c loom-check -s q -l quiet -d 'Say only what is wrong and what the command must print'
 complete -c loom-check -s v -l verbose -d 'Say more about what is done'
 complete -c loom-check -s h -l help -d 'Print help (see more with \'--help\')'

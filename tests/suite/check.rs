@@ -210,3 +210,12 @@ fn sarif_and_github_forms_name_file_and_line() {
         "::error file=.loom/workflow.yml,line=3,col=1,title=WF_SCHEMA_V1::missing required key";
     assert!(github.starts_with(start), "{github}");
 }
+
+#[test]
+fn the_schema_of_workflows_is_printed_without_a_repository() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command("loom-check");
+    let assert = command.arg("--print-schema").assert().success().stderr("");
+    let schema: serde_json::Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    assert_eq!(schema["title"], "Loom workflow, version v1");
+}

@@ -31,6 +31,9 @@ pub struct Arguments {
     /// Fail on what else is only told
     #[arg(long, value_name = "WHAT")]
     deny: Option<Deny>,
+    /// Print the JSON Schema of workflows, for editors
+    #[arg(long, exclusive = true)]
+    print_schema: bool,
 }
 
 /// What can be denied.
@@ -60,7 +63,11 @@ enum Format {
 /// # Errors
 /// No repository, no workflow, or the receipt cannot be written.
 pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
-    let Arguments { workflow, format, fix, deny } = arguments;
+    let Arguments { workflow, format, fix, deny, print_schema } = arguments;
+    if print_schema {
+        context.console.out(libloom_workflow::WORKFLOW_SCHEMA)?;
+        return Ok(exit::DONE);
+    }
     let root = context.repository_root()?;
     let located = Located::find(&root, &context.cwd, workflow.as_deref()).map_err(|error| {
         let hint = error.hint();

@@ -28,6 +28,7 @@ mod problem;
 mod quantity;
 mod render;
 mod resolve;
+mod schema;
 mod source;
 mod syntax_error;
 mod tree;
@@ -44,6 +45,7 @@ pub use explain::{Explained, explain};
 pub use locate::{LocateError, Located};
 pub use problem::code;
 pub use render::{human, short};
+pub use schema::WORKFLOW_SCHEMA;
 pub use source::{SourceFile, Sources};
 pub use yaml::{MAX_BYTES, MAX_NESTING};
 

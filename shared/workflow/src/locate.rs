@@ -111,11 +111,10 @@ impl Located {
 /// The path below `root`, links in the folders on the way resolved.
 fn relative(root: &Path, file: &Path) -> Result<String, LocateError> {
     let outside = || LocateError::Outside { path: file.to_owned(), root: root.to_owned() };
-    let missing = |_| LocateError::Missing { path: file.to_owned(), nearby: nearby(root, file) };
     let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
         return Err(LocateError::NotAFile { path: file.to_owned() });
     };
-    let folder = folder.canonicalize().map_err(missing)?;
+    let folder = folder.canonicalize().map_err(|source| explain(file, root, source))?;
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let below = folder.strip_prefix(&root).map_err(|_| outside())?;
     Ok(below.join(name).to_string_lossy().into_owned())
@@ -135,7 +134,9 @@ fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
 fn explain(file: &Path, root: &Path, source: io::Error) -> LocateError {
     let path = file.to_owned();
     match source.kind() {
-        io::ErrorKind::NotFound => LocateError::Missing { path, nearby: nearby(root, file) },
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            LocateError::Missing { path, nearby: nearby(root, file) }
+        }
         io::ErrorKind::IsADirectory => LocateError::NotAFile { path },
         _ => LocateError::Unreadable { path, source },
     }

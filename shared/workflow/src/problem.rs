@@ -41,6 +41,26 @@ pub mod code {
     pub const SECRET_LITERAL: &str = "WF_SECRET_LITERAL";
     /// Warning: a job whose rules never let it run.
     pub const NEVER_RUNS: &str = "WF_NEVER_RUNS";
+
+    /// All of them.
+    pub const ALL: &[&str] = &[
+        YAML_SYNTAX,
+        YAML_UNSUPPORTED,
+        DUPLICATE_KEY,
+        LIMIT,
+        RULE_SYNTAX,
+        VARIABLE_CYCLE,
+        NEEDS_CYCLE,
+        SECRETS_REF_INVALID,
+        UNUSED_TEMPLATE,
+        NO_EFFECT,
+        REPEATED_CD,
+        CRLF,
+        BASH_SYNTAX,
+        OUTSIDE_WORKSPACE,
+        SECRET_LITERAL,
+        NEVER_RUNS,
+    ];
 }
 
 /// One problem, not yet placed.

@@ -307,10 +307,16 @@ impl<'t> Builder<'t> {
         self.place(node);
     }
 
-    /// A flow collection ends at its bracket, a block collection with its last child.
+    /// A flow collection ends at its bracket, a block collection with its last child; where that
+    /// is a missing value, with the colon, so that a mapping is never just its key.
     fn end_of(&self, start: usize, block: bool, end: usize, last: Option<&Node>) -> usize {
         match last {
-            Some(child) if block => (child.mark.end as usize).max(start),
+            Some(child) if block => {
+                let end = (child.mark.end as usize).max(start);
+                let colon =
+                    matches!(child.value, Value::Empty) && self.text[end..].starts_with(':');
+                end + usize::from(colon)
+            }
             _ => end.max(start),
         }
     }

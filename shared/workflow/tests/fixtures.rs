@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use libloom_workflow::{Compiled, Files, Located, compile, human, short};
+use libloom_workflow::{Compiled, Files, Located, code, compile, human, short};
 
 /// Files that builds of the fixtures find.
 const DOCKERFILES: &[&str] = &["Dockerfile.ci", "nix/Dockerfile", ".loom/docker/Dockerfile"];
@@ -87,6 +87,16 @@ fn every_diagnostic_can_be_drawn() {
             let frame = human(diagnostic, &compiled.sources, false);
             assert!(frame.contains(&diagnostic.code), "{frame}");
         }
+    }
+}
+
+#[test]
+fn every_code_has_a_fixture() {
+    let told: Vec<Compiled> =
+        ["bad", "warn"].into_iter().flat_map(fixtures).map(|file| compile_fixture(&file)).collect();
+    let told = || told.iter().flat_map(|compiled| &compiled.diagnostics);
+    for code in code::ALL {
+        assert!(told().any(|diagnostic| diagnostic.code == *code), "no fixture has {code}");
     }
 }
 

@@ -17,6 +17,11 @@ fn run(text: &str) -> Compiled {
     let compiled = compile(".loom/workflow.yml", text.as_bytes().to_vec(), &files);
     assert_eq!(compiled.graph.is_none(), compiled.errors().count() > 0, "{text}");
     for diagnostic in compiled.diagnostics.iter().take(20) {
+        let span = diagnostic.span.as_ref().unwrap();
+        let source = compiled.sources.by_path(&span.file).unwrap();
+        assert!(source.text.get(span.start..span.end).is_some(), "{diagnostic:?}\n{text}");
+        let before = source.text[..span.start].matches('\n').count();
+        assert_eq!(span.line as usize, before + 1, "{diagnostic:?}\n{text}");
         short(diagnostic);
         human(diagnostic, &compiled.sources, true);
     }
@@ -93,7 +98,7 @@ fn piece() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn text_made_of_pieces_never_panics(pieces in proptest::collection::vec(piece(), 0..40)) {
