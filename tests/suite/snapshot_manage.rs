@@ -100,6 +100,24 @@ fn only_what_loom_made_is_removed() {
 }
 
 #[test]
+fn a_job_cannot_send_prune_elsewhere() {
+    with_repo(|repo| {
+        let workspace = snapshot(repo, &[]);
+        fs::remove_dir_all(repo.runtime()).unwrap();
+        let inside = workspace.join(".git/loom-snapshot.json");
+        let record = fs::read_to_string(&inside).unwrap();
+        let precious = repo.path("precious.json");
+        fs::write(&precious, "{}").unwrap();
+        let forged = record.replace(id(&workspace), "../../../precious");
+        assert_ne!(forged, record);
+        fs::write(&inside, forged).unwrap();
+        run(repo, &["prune", "--all"]).success();
+        assert!(precious.exists() && workspace.exists());
+        repo.sandbox().allow(Leftovers::AnyFile);
+    });
+}
+
+#[test]
 fn folders_that_a_job_made_read_only_are_removed() {
     with_repo(|repo| {
         let workspace = snapshot(repo, &[]);

@@ -24,9 +24,10 @@ const LARGE: u64 = 1 << 30;
 
 /// The folders in which snapshots are made when no place is named.
 pub(crate) fn usual_places(context: &Context) -> Vec<PathBuf> {
-    let set = context.env.get_non_empty(env::SNAPSHOT_DIR).map(|dir| context.cwd.join(dir));
-    let cache = cache_place(context);
-    set.into_iter().chain([context.env.temp_folder()]).chain(cache).collect()
+    let set = context.env.get_non_empty(env::SNAPSHOT_DIR).map(PathBuf::from);
+    let all = set.into_iter().chain([context.env.temp_folder()]).chain(cache_place(context));
+    // As records name them; a place that does not exist holds nothing.
+    all.filter_map(|place| context.cwd.join(place).canonicalize().ok()).collect()
 }
 
 fn cache_place(context: &Context) -> Option<PathBuf> {
@@ -101,6 +102,10 @@ impl Destination {
     /// Makes the temporary folder for `parent/name`, private and locked.
     pub(crate) fn make(parent: &Path, name: &str) -> Result<Self, Failure> {
         let place = parent.join(name);
+        if place.to_str().is_none() {
+            let what = format!("`{}` is not UTF-8, as paths in records must be", place.display());
+            return Err(Failure::could_not(what).hint("choose another folder"));
+        }
         let is_free = match fs::read_dir(&place) {
             Ok(mut entries) => entries.next().is_none(),
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
@@ -112,6 +117,9 @@ impl Destination {
         let partial = parent.join(format!(".{name}{PARTIAL}"));
         let what = || format!("cannot make a snapshot in `{}`", parent.display());
         for _ in 0..3 {
+            if partial.symlink_metadata().is_ok_and(|m| m.is_dir()) && !is_being_made(&partial) {
+                remove_tree(&partial).map_err(|e| cannot_write(what(), e))?;
+            }
             fs::DirBuilder::new()
                 .mode(0o700)
                 .create(&partial)

@@ -4,6 +4,7 @@
 //! the source keeps them in, so that a reftable repository becomes one that every git reads.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -36,6 +37,7 @@ const STATE: [&str; 14] = [
     "REVERT_HEAD",
 ];
 const STATE_FOLDERS: [&str; 3] = ["rebase-apply", "rebase-merge", "sequencer"];
+const SPARSE: &str = "info/sparse-checkout";
 const SHARED: [&str; 4] = ["info/attributes", "info/exclude", "info/grafts", "shallow"];
 
 /// Makes the folders that git wants to see in every repository.
@@ -86,12 +88,13 @@ pub(crate) fn copy_state(
     dot_git: &Path,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    let shared = SHARED.map(|name| name.as_bytes().to_vec());
-    copy_names(&repository.common_dir, dot_git, &shared, progress)?;
+    for name in SHARED {
+        copy_content(&repository.common_dir.join(name), &dot_git.join(name))?;
+    }
+    copy_content(&repository.git_dir.join(SPARSE), &dot_git.join(SPARSE))?;
     let own = open_root(&repository.git_dir)
         .or_could_not(format_args!("cannot open `{}`", repository.git_dir.display()))?;
     let mut state: Vec<Vec<u8>> = STATE.map(|name| name.as_bytes().to_vec()).into();
-    state.push(b"info/sparse-checkout".to_vec());
     let present = names(own.as_fd(), ".").or_could_not("cannot list the `.git` folder")?;
     for folder in STATE_FOLDERS {
         let is_there = |(name, kind): &(Vec<u8>, FileType)| {
@@ -103,6 +106,17 @@ pub(crate) fn copy_state(
         }
     }
     copy_names(&repository.git_dir, dot_git, &state, progress)
+}
+
+/// Copies what a file says; users like to make symlinks of these, which would not hold here.
+fn copy_content(from: &Path, to: &Path) -> Result<(), Failure> {
+    match fs::read(from) {
+        Ok(bytes) => write(to, &bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            Err(Failure::could_not(error).context(format_args!("cannot read `{}`", from.display())))
+        }
+    }
 }
 
 struct Unread;

@@ -5,6 +5,9 @@
 //! sparse-index repositories. One mechanism covers all of them. Only the index is read here,
 //! because the snapshot's own index is written from it.
 //!
+//! What git does not know of is not copied: empty folders, extended attributes, owners, hard links
+//! between files, set-user-id bits. Modification times and permissions are.
+//!
 //! [`create`] wires one snapshot; [`work_tree`] is the pass over the files; [`dot_git`],
 //! [`objects`] and [`config`] build the repository around them.
 

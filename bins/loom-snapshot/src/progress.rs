@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use libloom_entry::{Failure, Kind, OrFail};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Counters and the wish to stop.
 #[derive(Debug, Default)]
@@ -15,10 +16,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Counters at zero; SIGINT and SIGTERM from now on ask to stop instead of ending us.
+    /// Counters at zero; SIGHUP, SIGINT and SIGTERM from now on ask to stop instead of ending us.
     pub(crate) fn listening() -> Result<Self, Failure> {
         let progress = Self::default();
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
             let number = usize::try_from(signal).expect("signal numbers are positive");
             signal_hook::flag::register_usize(signal, Arc::clone(&progress.signal), number)
                 .or_could_not("cannot listen for signals")?;
@@ -58,7 +59,7 @@ impl Progress {
         let signal = self.signal.load(Ordering::Relaxed);
         let kind = match i32::try_from(signal).unwrap_or_default() {
             0 => return Ok(()),
-            signal_hook::consts::SIGINT => Kind::Interrupted,
+            SIGINT => Kind::Interrupted,
             _ => Kind::Terminated,
         };
         Err(Failure::new(kind, "stopped by a signal; nothing was left behind"))

@@ -53,16 +53,17 @@ impl Records {
         for path in entries(&records.layout.snapshots()) {
             if path.extension().is_some_and(|extension| extension == "json") {
                 match store::read::<Snapshot>(&path) {
-                    Ok(record) => records.add(record),
+                    Ok(record) if path.file_stem() == Some(record.id.as_ref()) => {
+                        records.add(record);
+                    }
+                    Ok(_) => records.notes.push(format!("`{}` has another's name", path.display())),
                     Err(error) => records.notes.push(format!("record left out: {error}")),
                 }
             }
         }
+        let root = root.to_string_lossy();
         for folder in usual_places(context).iter().flat_map(|place| entries(place)) {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            let record =
-                NAMES.iter().any(|prefix| name.starts_with(prefix)).then(|| inside(&folder));
-            if let Some(record) = record.flatten().filter(|r| Path::new(&r.repo_root) == root) {
+            if let Some(record) = unrecorded(&folder).filter(|record| record.repo_root == root) {
                 records.add(record);
             }
         }
@@ -119,6 +120,16 @@ impl Records {
 fn leftover_name(place: &Path) -> PathBuf {
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     place.with_file_name(format!(".{name}{PARTIAL}"))
+}
+
+/// The record inside a folder that has a snapshot's name.
+///
+/// A job can write to it: what it says of its own place is not believed.
+fn unrecorded(folder: &Path) -> Option<Snapshot> {
+    let name = folder.file_name()?.to_str()?;
+    let is_name = NAMES.iter().any(|prefix| name.starts_with(prefix));
+    let record = is_name.then(|| inside(folder)).flatten()?;
+    (record.id == name && Path::new(&record.path) == folder).then_some(record)
 }
 
 /// Whether what lies at the record's path is the snapshot it speaks of.

@@ -73,7 +73,7 @@ impl Repository {
                 .hint("move the repository to a folder without one")),
             (false, [b"true", ..]) => Err(bare(folder)),
             (false, [b"false", b"false", ..]) => Err(Failure::could_not(format!(
-                "`{}` is inside a `.git` folder, not in a work tree",
+                "`{}` is not in the work tree of its repository",
                 folder.display()
             ))
             .hint("go to the work tree")),
