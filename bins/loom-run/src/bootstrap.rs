@@ -145,7 +145,10 @@ fn snapshot(run: &Run, siblings: &Siblings, changed: bool) -> Result<Snapshot, T
 }
 
 fn find(siblings: &Siblings, name: &str) -> Result<PathBuf, Trouble> {
-    siblings.find(name).map_err(|error| Trouble::new(Reason::LoomError, in_lines(&error)))
+    siblings.find(name).map_err(|error| {
+        let hint = format!("install `{name}` beside `loom-run`: the commands belong together");
+        Trouble { hints: vec![hint], ..Trouble::new(Reason::LoomError, in_lines(&error)) }
+    })
 }
 
 fn require_shell(run: &Run, graph: &Graph) -> Result<(), Trouble> {
