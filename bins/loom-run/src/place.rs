@@ -92,9 +92,14 @@ fn cannot_make(path: &Path) -> String {
 /// What the system says.
 pub fn make_run_folder(layout: &Layout, run_id: &str) -> Result<RunLock, Failure> {
     let folder = layout.run(run_id).folder().to_owned();
-    let made = layout.create().and_then(|()| fs::create_dir_all(&folder));
+    // It gets its name once it is locked: a run that clears up meanwhile must not take it for
+    // the folder of a dead one.
+    let nameless = folder.with_file_name(format!(".{run_id}"));
+    let made = layout.create().and_then(|()| fs::create_dir_all(&nameless));
     made.or_could_not(cannot_make(&folder))?;
-    lock::hold(&folder).or_could_not(format!("cannot lock `{}`", folder.display()))
+    let lock = lock::hold(&nameless).or_could_not(format!("cannot lock `{}`", folder.display()))?;
+    fs::rename(&nameless, &folder).or_could_not(cannot_make(&folder))?;
+    Ok(lock)
 }
 
 /// `path` without `.` and `..`; symlinks are taken as they are written.
