@@ -115,9 +115,13 @@ pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
 /// The workflow file, relative to the repository root.
 fn workflow_in(root: &Path, cwd: &Path, wanted: Option<&Path>) -> Result<String, Failure> {
     let Some(wanted) = wanted else { return Ok(DEFAULT_WORKFLOW.into()) };
-    let full = place::normalized(&cwd.join(wanted));
-    let inside = full.strip_prefix(root).ok().and_then(Path::to_str);
-    inside.map(str::to_owned).ok_or_else(|| {
+    let written = place::normalized(&cwd.join(wanted));
+    // Through a symlink the path may be written otherwise than the root's.
+    let real = written.parent().and_then(|folder| fs::canonicalize(folder).ok());
+    let real = real.zip(written.file_name()).map(|(folder, name)| folder.join(name));
+    let within = |path: &PathBuf| path.strip_prefix(root).ok()?.to_str().map(str::to_owned);
+    let inside = within(&written).or_else(|| within(&real?));
+    inside.ok_or_else(|| {
         let error = format!(
             "workflow `{}` is outside the repository `{}`",
             wanted.display(),
