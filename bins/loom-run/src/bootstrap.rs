@@ -1,7 +1,7 @@
 //! From a repository to what can be executed: the graph and the workspace.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -161,10 +161,12 @@ fn require_shell(run: &Run, graph: &Graph) -> Result<(), Trouble> {
     Err(trouble)
 }
 
-/// Whether the workspace holds the very files the graph was compiled from.
+/// Whether the workspace holds the very files the graph was compiled from. One that git ignores
+/// is not in the workspace at all; then what was compiled stands.
 fn sources_are_unchanged(graph: &Graph, workspace: &Path) -> bool {
-    graph.sources.iter().all(|source| {
-        fs::read(workspace.join(&source.path)).is_ok_and(|bytes| sha256(&bytes) == source.sha256)
+    graph.sources.iter().all(|source| match fs::read(workspace.join(&source.path)) {
+        Ok(bytes) => sha256(&bytes) == source.sha256,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     })
 }
 
