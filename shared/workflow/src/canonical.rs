@@ -2,16 +2,55 @@
 
 use std::fmt::Write as _;
 
-use libloom_contract::graph::Graph;
+use libloom_contract::graph::{Graph, Node};
 use serde_json::Value;
 
 use crate::source::sha256_hex;
 
 /// SHA-256 of the graph without provenance, in canonical form.
+///
+/// Node by node, because JSON values of all of them at once would be most of the memory that a
+/// large workflow needs.
 pub fn digest(graph: &Graph) -> String {
-    let value = serde_json::to_value(graph.without_provenance())
-        .expect("a graph has string keys only and no failing serializer");
-    sha256_hex(canonical(&value).as_bytes())
+    let shell = without_nodes(graph);
+    let fields = value(&shell.without_provenance());
+    let mut bare = Graph { edges: Vec::new(), workflow_rules: Vec::new(), ..shell };
+    let nodes: Vec<String> =
+        graph.nodes.iter().map(|node| canonical_node(&mut bare, node)).collect();
+    let fields = fields.as_object().expect("a graph is an object");
+    let mut keys: Vec<&String> = fields.keys().collect();
+    keys.sort();
+    let parts: Vec<String> = keys
+        .into_iter()
+        .map(|key| match key.as_str() {
+            "nodes" => format!("\"nodes\":[{}]", nodes.join(",")),
+            key => format!("\"{key}\":{}", canonical(&fields[key])),
+        })
+        .collect();
+    sha256_hex(format!("{{{}}}", parts.join(",")).as_bytes())
+}
+
+/// Not `..graph.clone()`: that would copy the nodes only to drop them.
+fn without_nodes(graph: &Graph) -> Graph {
+    Graph {
+        schema_version: graph.schema_version.clone(),
+        kind: graph.kind.clone(),
+        digest: String::new(),
+        stages: graph.stages.clone(),
+        workflow_rules: graph.workflow_rules.clone(),
+        nodes: Vec::new(),
+        edges: graph.edges.clone(),
+        sources: Vec::new(),
+    }
+}
+
+fn canonical_node(shell: &mut Graph, node: &Node) -> String {
+    shell.nodes = vec![node.clone()];
+    canonical(&value(&shell.without_provenance())["nodes"][0])
+}
+
+fn value(graph: &Graph) -> Value {
+    serde_json::to_value(graph).expect("a graph has string keys only and no failing serializer")
 }
 
 /// The one text that RFC 8785 allows for a JSON value.
@@ -99,6 +138,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_digest_is_of_the_whole_canonical_document() {
+        let text = "version: v1\nstages: [a, b]\nx: {stage: a, script: [s], invariant: [1.5]}\ny: {stage: b, script: [s], needs: [x]}\n";
+        let files = crate::Files {
+            read: &|_| Err(std::io::ErrorKind::NotFound.into()),
+            exists: &|_| false,
+        };
+        let graph = crate::compile("w.yml", text.into(), &files).graph.unwrap();
+        let whole = canonical(&value(&graph.without_provenance()));
+        assert_eq!(graph.digest, sha256_hex(whole.as_bytes()));
+    }
 
     #[test]
     fn keys_and_numbers_follow_the_rfc() {
