@@ -1,9 +1,9 @@
 //! Which programs the tests compare Loom with are installed: `has_<program>`.
 //!
 //! A test that needs one that is missing is reported as ignored, with the reason. `.ci/run`
-//! installs them all.
+//! installs them all. Of several gits the first that knows reftable (2.45) is `REFTABLE_GIT`.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, process::Command};
 
 const PROGRAMS: [&str; 5] = ["bash", "busybox", "dash", "perl", "strace"];
 
@@ -21,4 +21,15 @@ fn main() {
             println!("cargo::rustc-cfg=has_{program}");
         }
     }
+    println!("cargo::rustc-check-cfg=cfg(has_reftable)");
+    let mut gits = folders.iter().map(|folder| folder.join("git")).filter(|git| git.is_file());
+    let knows_reftable = |git: &PathBuf| {
+        let help = Command::new(git).args(["init", "-h"]).output();
+        help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--ref-format"))
+    };
+    let git = gits.find(knows_reftable);
+    if git.is_some() {
+        println!("cargo::rustc-cfg=has_reftable");
+    }
+    println!("cargo::rustc-env=REFTABLE_GIT={}", git.unwrap_or_default().display());
 }
