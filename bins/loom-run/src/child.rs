@@ -136,11 +136,15 @@ fn read_lines(child: &mut Child, cancel: &Cancel, mut line: impl FnMut(&[u8])) -
         if length == 0 {
             return Ok(());
         }
-        pending.extend_from_slice(&chunk[..length]);
-        while let Some(end) = memchr(b'\n', &pending) {
-            line(&pending[..end]);
-            pending.drain(..=end);
+        // A graph of thousands of jobs is one line: what was searched is not searched again.
+        let mut new = &chunk[..length];
+        while let Some(end) = memchr(b'\n', new) {
+            pending.extend_from_slice(&new[..end]);
+            line(&pending);
+            pending.clear();
+            new = &new[end + 1..];
         }
+        pending.extend_from_slice(new);
     }
 }
 
