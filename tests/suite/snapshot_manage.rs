@@ -166,6 +166,24 @@ fn a_signal_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_signal_does_not_wait_for_a_large_file() {
+    with_repo(|repo| {
+        let file = File::create(repo.path("large")).unwrap();
+        std::io::copy(&mut std::io::Read::take(std::io::repeat(b'x'), 512 << 20), &mut &file)
+            .unwrap();
+        let mut child = quiet(repo).spawn().unwrap();
+        let copy = || {
+            partials(&repo.sandbox().temp()).iter().find_map(|p| p.join("large").metadata().ok())
+        };
+        wait_until("it has begun", LIMIT, || copy().is_some_and(|copy| copy.len() > 0));
+        let pid = child.id().to_string();
+        assert!(repo.program("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(143));
+        assert_eq!(fs::read_dir(repo.sandbox().temp()).unwrap().count(), 0);
+    });
+}
+
+#[test]
 fn what_a_killed_command_left_is_removed_by_prune_and_what_a_living_one_makes_is_not() {
     with_repo(|repo| {
         slow(repo);
@@ -209,7 +227,12 @@ fn kill_at_any_moment_leaves_a_whole_snapshot_or_a_leftover_that_prune_removes()
             while Instant::now() < moment {
                 std::hint::spin_loop();
             }
-            child.kill().unwrap();
+            if kill + 3 >= KILLS {
+                // However busy the machine is: some come too late.
+                child.wait().unwrap();
+            }
+            // It may have ended already.
+            let _ = child.kill();
             child.wait().unwrap();
             for path in fs::read_dir(repo.sandbox().temp()).unwrap().map(|e| e.unwrap().path()) {
                 if path.to_string_lossy().ends_with(".loom-partial") {
@@ -225,7 +248,7 @@ fn kill_at_any_moment_leaves_a_whole_snapshot_or_a_leftover_that_prune_removes()
                 fs::read_dir(repo.sandbox().temp()).unwrap().count() == 0
             });
         }
-        assert!(whole > 0 && cut > 20, "the kills are spread: {whole} whole, {cut} cut short");
+        assert!(whole >= 3 && cut > 20, "the kills are spread: {whole} whole, {cut} cut short");
         assert_eq!(expected, tree_list(repo.sandbox(), repo.root()));
     });
 }

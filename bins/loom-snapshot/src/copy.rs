@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
@@ -14,6 +15,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::folders::Folders;
+use crate::pool::Pool;
+use crate::progress::Progress;
 use crate::stat::{is_torn, kind, permissions};
 use crate::transfer::Transfer;
 
@@ -43,6 +46,8 @@ pub(crate) enum CopyError {
     Special(&'static str),
     #[error("it kept changing while it was copied ({ATTEMPTS} attempts)")]
     Torn,
+    #[error("it was not finished, because something else failed")]
+    Stopped,
 }
 
 fn read(error: impl Into<std::io::Error>) -> CopyError {
@@ -57,16 +62,14 @@ fn write(error: impl Into<std::io::Error>) -> CopyError {
 pub(crate) struct Copier<'a> {
     folders: Folders<'a>,
     transfer: &'a Transfer,
+    progress: &'a Progress,
     buffer: Vec<u8>,
 }
 
 impl<'a> Copier<'a> {
-    pub(crate) fn new(
-        source: BorrowedFd<'a>,
-        copy: BorrowedFd<'a>,
-        transfer: &'a Transfer,
-    ) -> Self {
-        Self { folders: Folders::new(source, copy), transfer, buffer: Vec::new() }
+    pub(crate) fn new(pool: &Pool<'a>) -> Self {
+        let Pool { source, copy, transfer, progress } = *pool;
+        Self { folders: Folders::new(source, copy), transfer, progress, buffer: Vec::new() }
     }
 
     /// Copies what is at `path`, which is relative to both roots.
@@ -104,7 +107,10 @@ impl<'a> Copier<'a> {
         };
         let folder = self.folders.copy().map_err(write)?;
         let to = File::from(create(folder, name, stat).map_err(write)?);
-        self.transfer.content(&from, &to, stat, &mut self.buffer).map_err(write)?;
+        match self.transfer.content(&from, &to, stat, self.progress, &mut self.buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(CopyError::Stopped),
+            result => result.map_err(write)?,
+        }
         if is_torn(stat, &fstat(&from).map_err(read)?) {
             unlinkat(folder, name, AtFlags::empty()).map_err(write)?;
             return Ok(None);

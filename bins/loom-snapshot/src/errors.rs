@@ -18,7 +18,7 @@ pub(crate) fn cannot_copy(path: &[u8], error: CopyError) -> Failure {
         CopyError::Special(_) => Some("remove it, or `git rm --cached` its path".to_owned()),
         CopyError::Torn => Some("stop what writes to it, then try again".to_owned()),
         CopyError::Write(source) => write_hint(source),
-        CopyError::Read(_) => None,
+        CopyError::Read(_) | CopyError::Stopped => None,
     };
     let failure =
         Failure::could_not(error).context(format_args!("cannot copy `{}`", printable(&text)));

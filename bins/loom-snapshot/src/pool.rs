@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use libloom_entry::Failure;
 use rustix::fs::Stat;
 
-use crate::copy::{Copied, Copier};
+use crate::copy::{Copied, Copier, CopyError};
 use crate::errors::cannot_copy;
 use crate::progress::Progress;
 use crate::transfer::Transfer;
@@ -65,7 +65,7 @@ impl Pool<'_> {
         path: &(impl Fn(usize) -> Option<&'p [u8]> + Sync),
         mut tally: T,
     ) -> Result<T, Failure> {
-        let mut copier = Copier::new(self.source, self.copy, self.transfer);
+        let mut copier = Copier::new(self);
         loop {
             let start = next.fetch_add(BATCH, Ordering::Relaxed);
             if start >= count || self.progress.is_stopping() {
@@ -73,9 +73,13 @@ impl Pool<'_> {
             }
             for at in start..count.min(start + BATCH) {
                 let Some(path) = path(at) else { continue };
-                let copied = copier.path(path).map_err(|error| cannot_copy(path, error))?;
-                if let Copied::File { copy, .. } = &copied {
-                    self.progress.add(size(copy));
+                let copied = match copier.path(path) {
+                    // Whoever made us stop says why.
+                    Err(CopyError::Stopped) => return Ok(tally),
+                    result => result.map_err(|error| cannot_copy(path, error))?,
+                };
+                if matches!(copied, Copied::File { .. }) {
+                    self.progress.add_file();
                 }
                 tally.add(at, copied)?;
             }

@@ -33,9 +33,13 @@ impl Progress {
         Self { failed, signal, ..Self::default() }
     }
 
-    /// One more file of `bytes` is there.
-    pub(crate) fn add(&self, bytes: u64) {
+    /// One more file is there.
+    pub(crate) fn add_file(&self) {
         self.files.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many more bytes are there.
+    pub(crate) fn add_bytes(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{SeekFrom, Stat, ftruncate, seek};
 use rustix::io::Errno;
 
+use crate::pool::size;
+use crate::progress::Progress;
+
 /// Copies contents between one pair of file systems.
 #[derive(Debug, Default)]
 pub(crate) struct Transfer {
@@ -26,23 +29,26 @@ impl Transfer {
         self.shared_any.load(Ordering::Relaxed)
     }
 
-    /// Fills the empty file `to` with what `from`, described by `stat`, holds.
+    /// Fills the empty file `to` with what `from`, described by `stat`, holds; the error
+    /// `Interrupted` means that `progress` says to stop.
     pub(crate) fn content(
         &self,
         from: &File,
         to: &File,
         stat: &Stat,
+        progress: &Progress,
         buffer: &mut Vec<u8>,
     ) -> io::Result<()> {
         if stat.st_size == 0 || self.share(from, to)? {
+            progress.add_bytes(size(stat));
             return Ok(());
         }
         buffer.resize(CHUNK, 0);
         // `st_blocks` counts 512 bytes whatever the block size; fewer than the size means holes.
         if stat.st_size > 1 << 20 && stat.st_blocks.saturating_mul(512) < stat.st_size {
-            return copy_with_holes(from, to, stat, buffer);
+            return copy_with_holes(from, to, stat, progress, buffer);
         }
-        copy_bytes(from, to, u64::try_from(stat.st_size).unwrap_or(u64::MAX), buffer)
+        copy_bytes(from, to, size(stat), progress, buffer)
     }
 
     #[cfg(target_os = "linux")]
@@ -71,7 +77,13 @@ impl Transfer {
 }
 
 /// Copies `length` bytes, fewer if the file ends earlier (the caller finds it torn).
-fn copy_bytes(mut from: &File, mut to: &File, length: u64, buffer: &mut [u8]) -> io::Result<()> {
+fn copy_bytes(
+    mut from: &File,
+    mut to: &File,
+    length: u64,
+    progress: &Progress,
+    buffer: &mut [u8],
+) -> io::Result<()> {
     let mut left = length;
     while left > 0 {
         let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -83,12 +95,22 @@ fn copy_bytes(mut from: &File, mut to: &File, length: u64, buffer: &mut [u8]) ->
         };
         to.write_all(&buffer[..count])?;
         left -= count as u64;
+        progress.add_bytes(count as u64);
+        if left > 0 && progress.is_stopping() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
     }
     Ok(())
 }
 
-fn copy_with_holes(from: &File, to: &File, stat: &Stat, buffer: &mut [u8]) -> io::Result<()> {
-    let size = u64::try_from(stat.st_size).unwrap_or_default();
+fn copy_with_holes(
+    from: &File,
+    to: &File,
+    stat: &Stat,
+    progress: &Progress,
+    buffer: &mut [u8],
+) -> io::Result<()> {
+    let size = size(stat);
     let mut position = 0;
     while position < size {
         let start = match seek(from.as_fd(), SeekFrom::Data(position)) {
@@ -99,7 +121,7 @@ fn copy_with_holes(from: &File, to: &File, stat: &Stat, buffer: &mut [u8]) -> io
         let end = seek(from.as_fd(), SeekFrom::Hole(start))?.min(size);
         seek(from.as_fd(), SeekFrom::Start(start))?;
         seek(to.as_fd(), SeekFrom::Start(start))?;
-        copy_bytes(from, to, end.saturating_sub(start), buffer)?;
+        copy_bytes(from, to, end.saturating_sub(start), progress, buffer)?;
         position = end.max(position + 1);
     }
     ftruncate(to, size)?;
