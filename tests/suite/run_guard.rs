@@ -297,8 +297,9 @@ fn next_run_ends_and_completes_what_a_pair_killed_at_once_has_left() {
     with_repo(|repo| {
         job(repo, &["STAY &", "setsid STAY &", "echo word; STAY"]);
         let going = Going::start(repo, &[], 3);
-        let pair = [going.guard_pid(), going.worker_pid()];
-        // Stopped first, so that neither can act on the other's end.
+        // Stopped first, so that neither can act on the other's end. The guard goes last: a stopped
+        // process whose group loses its last parent outside is woken up by the kernel.
+        let pair = [going.worker_pid(), going.guard_pid()];
         pair.into_iter().for_each(|pid| kill(pid, Signal::STOP));
         pair.into_iter().for_each(|pid| kill(pid, Signal::KILL));
         let status = going.wait();
