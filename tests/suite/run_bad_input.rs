@@ -117,6 +117,33 @@ fn workflow_that_cannot_be_read() {
 }
 
 #[test]
+fn workflow_that_may_not_be_read() {
+    with_repo(|repo| {
+        repo.mode(".loom/workflow.yml", 0o000);
+        let mut command = match fs::read(repo.path(".loom/workflow.yml")) {
+            Err(_) => repo.command("loom-run"),
+            // Only root reads such a file.
+            Ok(_) => as_nobody(repo),
+        };
+        let ran = Ran::by(&mut command);
+        ran.expect_error(3, &[".loom/workflow.yml", "Permission denied", "chmod"]);
+    });
+}
+
+/// `loom-run` by a user without rights, to whom the sandbox belongs.
+fn as_nobody(repo: &Repo<'_>) -> Command {
+    let root = repo.sandbox().root();
+    let installed = root.join("installed");
+    repo.sandbox().install(&installed, &["loom-run", "loom-compile", "loom-snapshot"]);
+    let owner = std::process::Command::new("chown").args(["-R", "65534:65534"]).arg(root).status();
+    assert!(owner.unwrap().success());
+    let mut command = repo.program("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.arg(installed.join("loom-run"));
+    Command::from_std(command)
+}
+
+#[test]
 fn workflow_outside_of_the_repository() {
     with_repo(|repo| {
         let outside = repo.sandbox().root().join("outside.yml");
