@@ -1,7 +1,8 @@
-//! Which programs the tests compare Loom with are installed: `has_<program>`.
+//! Which programs the tests compare Loom with are installed: `has_<program>`. Whether they may
+//! mount something where nobody else sees it: `can_mount`.
 //!
-//! A test that needs one that is missing is reported as ignored, with the reason. `.ci/run`
-//! installs them all. Of several gits the first that knows reftable (2.45) is `REFTABLE_GIT`.
+//! A test that needs what is missing is reported as ignored, with the reason. `.ci/run` installs
+//! the programs. Of several gits the first that knows reftable (2.45) is `REFTABLE_GIT`.
 
 use std::{env, path::PathBuf, process::Command};
 
@@ -32,4 +33,15 @@ fn main() {
         println!("cargo::rustc-cfg=has_reftable");
     }
     println!("cargo::rustc-env=REFTABLE_GIT={}", git.unwrap_or_default().display());
+    println!("cargo::rustc-check-cfg=cfg(can_mount)");
+    if can_mount() {
+        println!("cargo::rustc-cfg=can_mount");
+    }
+}
+
+/// Whether namespaces are allowed; many containers forbid them.
+fn can_mount() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
+    command.output().is_ok_and(|output| output.status.success())
 }

@@ -1,8 +1,8 @@
 //! Input that cannot be run: every error says what is wrong and how to mend it, has the exit code
 //! of its kind, and nothing is left behind.
 //!
-//! What needs a full or read-only file system is mounted in a mount namespace of its own, as root
-//! or, for other users, in a user namespace.
+//! What needs a full or read-only file system is mounted in namespaces of its own, for which no
+//! rights are needed.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -117,6 +117,33 @@ fn workflow_that_cannot_be_read() {
 }
 
 #[test]
+fn workflow_that_may_not_be_read() {
+    with_repo(|repo| {
+        repo.mode(".loom/workflow.yml", 0o000);
+        let mut command = match fs::read(repo.path(".loom/workflow.yml")) {
+            Err(_) => repo.command("loom-run"),
+            // Only root reads such a file.
+            Ok(_) => as_nobody(repo),
+        };
+        let ran = Ran::by(&mut command);
+        ran.expect_error(3, &[".loom/workflow.yml", "Permission denied", "chmod"]);
+    });
+}
+
+/// `loom-run` by a user without rights, to whom the sandbox belongs.
+fn as_nobody(repo: &Repo<'_>) -> Command {
+    let root = repo.sandbox().root();
+    let installed = root.join("installed");
+    repo.sandbox().install(&installed, &["loom-run", "loom-compile", "loom-snapshot"]);
+    let owner = std::process::Command::new("chown").args(["-R", "65534:65534"]).arg(root).status();
+    assert!(owner.unwrap().success());
+    let mut command = repo.program("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.arg(installed.join("loom-run"));
+    Command::from_std(command)
+}
+
+#[test]
 fn workflow_outside_of_the_repository() {
     with_repo(|repo| {
         let outside = repo.sandbox().root().join("outside.yml");
@@ -164,16 +191,15 @@ fn temp_folder_that_is_missing() {
 /// `loom-run` in a mount namespace in which `mount` (in `sh`) was done before.
 fn mounted(repo: &Repo<'_>, mount: &str) -> Command {
     let mut command = repo.program("unshare");
-    let is_root = rustix::process::geteuid().is_root();
-    command.args(if is_root { &["--mount"][..] } else { &["--map-root-user", "--mount"][..] });
     let run = libloom_testkit::binaries().join("loom-run");
     // Not `exec` alone: a mount that fails must not look like an error of Loom.
     let script = format!("{mount} || exit 99; exec '{}'", run.display());
-    command.args(["sh", "-c", &script]);
+    command.args(["--map-root-user", "--mount", "sh", "-c", &script]);
     Command::from_std(command)
 }
 
 #[test]
+#[cfg_attr(not(can_mount), ignore = "nothing can be mounted here")]
 fn place_for_workspaces_that_is_full() {
     with_repo(|repo| {
         repo.write("large", vec![b'x'; 1 << 20]).commit("large");
@@ -195,6 +221,7 @@ fn place_for_workspaces_that_is_full() {
 }
 
 #[test]
+#[cfg_attr(not(can_mount), ignore = "nothing can be mounted here")]
 fn temp_folder_that_is_full_is_passed_by() {
     with_repo(|repo| {
         repo.sandbox().allow(Leftovers::KnownWorkspaces);
@@ -208,6 +235,7 @@ fn temp_folder_that_is_full_is_passed_by() {
 }
 
 #[test]
+#[cfg_attr(not(can_mount), ignore = "nothing can be mounted here")]
 fn temp_folder_that_is_read_only() {
     with_repo(|repo| {
         let mut command = mounted(repo, "mount -t tmpfs -o ro tmpfs \"$TMPDIR\"");
@@ -219,6 +247,7 @@ fn temp_folder_that_is_read_only() {
 }
 
 #[test]
+#[cfg_attr(not(can_mount), ignore = "nothing can be mounted here")]
 fn read_only_repository_is_run_and_recorded_in_the_workspace() {
     with_repo(|repo| {
         repo.sandbox().allow(Leftovers::AnyFile);
@@ -246,6 +275,7 @@ fn runtime_directory_that_is_a_file() {
 }
 
 #[test]
+#[cfg_attr(not(can_mount), ignore = "nothing can be mounted here")]
 fn disk_full_under_the_record_ends_the_run_in_words() {
     with_repo(|repo| {
         repo.sandbox().allow(Leftovers::AnyFile);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use libloom_testkit::{Repo, Sandbox, wait_until};
+use libloom_testkit::{Leftovers, Repo, Sandbox, wait_until};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
@@ -274,21 +274,53 @@ fn second_signal_kills_at_once() {
     });
 }
 
+/// A run that copies a repository large enough to take a while, at the moment it has begun to.
+fn copying<'a>(repo: &'a Repo<'_>) -> Going<'a> {
+    job(repo, &["STAY"]);
+    let file = fs::File::create(repo.path("large")).unwrap();
+    std::io::copy(&mut std::io::repeat(b'x').take(256 << 20), &mut &file).unwrap();
+    let going = Going::start(repo, &[], 0);
+    let begun = || fs::read_dir(repo.sandbox().temp()).unwrap().next().is_some();
+    wait_until("a workspace is being made", LIMIT, begun);
+    going
+}
+
 #[test]
 fn signal_while_the_workspace_is_made_leaves_none() {
     with_repo(|repo| {
-        job(repo, &["STAY"]);
-        let file = fs::File::create(repo.path("large")).unwrap();
-        std::io::copy(&mut std::io::repeat(b'x').take(256 << 20), &mut &file).unwrap();
-        let begun = || fs::read_dir(repo.sandbox().temp()).unwrap().next().is_some();
-        let mut command = repo.process("loom-run");
-        let mut guard = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        wait_until("a workspace is being made", LIMIT, begun);
-        kill(Pid::from_child(&guard), Signal::TERM);
-        assert_eq!(guard.wait().unwrap().code(), Some(143));
+        let going = copying(repo);
+        kill(going.guard_pid(), Signal::TERM);
+        let ran = going.expect_code(143);
         assert_eq!(fs::read_dir(repo.sandbox().temp()).unwrap().count(), 0, "a workspace is left");
-        let receipt = only_receipt(repo);
-        assert_eq!([&receipt["status"], &receipt["reason"]], ["cancelled", "interrupt"]);
+        assert_eq!([&ran.receipt["status"], &ran.receipt["reason"]], ["cancelled", "interrupt"]);
+    });
+}
+
+#[test]
+fn worker_killed_while_the_workspace_is_made_leaves_what_prune_removes() {
+    with_repo(|repo| {
+        let going = copying(repo);
+        kill(going.worker_pid(), Signal::KILL);
+        let ran = going.expect_code(3);
+        assert_eq!([&ran.receipt["status"], &ran.receipt["reason"]], ["cancelled", "interrupted"]);
+        repo.command("loom-snapshot").args(["prune", "--all"]).assert().success();
+        assert_eq!(fs::read_dir(repo.sandbox().temp()).unwrap().count(), 0, "a workspace is left");
+    });
+}
+
+#[test]
+fn run_within_a_job_ends_with_the_job() {
+    with_repo(|repo| {
+        job(repo, &["STAY"]);
+        let inner = fs::read_to_string(repo.path(".loom/workflow.yml")).unwrap();
+        repo.write("inner.yml", inner);
+        repo.workflow(&workflow([("build", vec!["loom-run --workflow inner.yml"])]));
+        let going = Going::start(repo, &[], 1);
+        kill(going.worker_pid(), Signal::KILL);
+        going.expect_nobody_since(Instant::now());
+        assert_cancelled(&going.expect_code(3).receipt, "interrupted");
+        // The inner run's workspace is named by a document in the outer one's workspace.
+        repo.sandbox().allow(Leftovers::AnyFile);
     });
 }
 
@@ -297,8 +329,9 @@ fn next_run_ends_and_completes_what_a_pair_killed_at_once_has_left() {
     with_repo(|repo| {
         job(repo, &["STAY &", "setsid STAY &", "echo word; STAY"]);
         let going = Going::start(repo, &[], 3);
-        let pair = [going.guard_pid(), going.worker_pid()];
-        // Stopped first, so that neither can act on the other's end.
+        // Stopped first, so that neither can act on the other's end. The guard goes last: a stopped
+        // process whose group loses its last parent outside is woken up by the kernel.
+        let pair = [going.worker_pid(), going.guard_pid()];
         pair.into_iter().for_each(|pid| kill(pid, Signal::STOP));
         pair.into_iter().for_each(|pid| kill(pid, Signal::KILL));
         let status = going.wait();

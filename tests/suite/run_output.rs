@@ -101,6 +101,7 @@ fn assert_records_obey_the_contract(events: &[Value]) {
         let ends = bytes.iter().filter(|&&byte| byte == b'\n').count();
         if event["partial"] == true {
             assert_eq!((ends, &event["lines"]), (0, &Value::from(0)), "a piece has no line end");
+            assert!(event["text"].is_string(), "record {index} is cut within a character");
             unfinished.insert(stream, length);
             continue;
         }
