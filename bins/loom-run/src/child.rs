@@ -17,10 +17,7 @@ use rustix::{
 };
 use serde::Deserialize;
 
-use crate::{
-    cancel::{Cancel, Level},
-    providers::host::reset_signals,
-};
+use crate::cancel::{Cancel, Level};
 
 /// Why another command gave no document.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +111,23 @@ fn spawn(call: &Call<'_>) -> io::Result<Child> {
 
 /// Time a command has to clean up after itself before it is killed, when the run ends at once.
 const CLEAN_UP: Duration = Duration::from_millis(500);
+
+/// Gives the process the signal mask and dispositions of a fresh login.
+#[expect(unsafe_code, reason = "pre_exec is the only way to change a child's signal mask")]
+fn reset_signals(command: &mut Command) {
+    // SAFETY: sigemptyset, sigprocmask and signal are async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
+    }
+}
 
 /// Reads stdout line by line; asks the command to end when the run is to end.
 fn read_lines(child: &mut Child, cancel: &Cancel, mut line: impl FnMut(&[u8])) -> io::Result<()> {

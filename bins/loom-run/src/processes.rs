@@ -8,7 +8,6 @@ use std::{
     collections::HashSet,
     fs, io,
     path::PathBuf,
-    process::{Child, Command},
     sync::Mutex,
     thread,
     time::{Duration, Instant},
@@ -98,11 +97,15 @@ impl Registry {
     ///
     /// # Errors
     /// What the system says.
-    pub fn start(&self, command: &mut Command) -> io::Result<Child> {
+    pub fn start<T>(
+        &self,
+        spawn: impl FnOnce() -> io::Result<T>,
+        pid: impl FnOnce(&T) -> i32,
+    ) -> io::Result<T> {
         let mut started = self.lock();
-        let child = command.spawn()?;
-        started.insert(child.id().cast_signed());
-        Ok(child)
+        let process = spawn()?;
+        started.insert(pid(&process));
+        Ok(process)
     }
 
     /// The process was waited for.
@@ -299,7 +302,9 @@ mod tests {
                     let mut started = Vec::new();
                     for _ in 0..100 {
                         let mut command = std::process::Command::new("sleep");
-                        started.push(registry.start(command.arg("60")).unwrap());
+                        let spawn = || command.arg("60").spawn();
+                        let pid = |child: &std::process::Child| child.id().cast_signed();
+                        started.push(registry.start(spawn, pid).unwrap());
                     }
                     started
                 })

@@ -1,3 +1,4 @@
 //! Where a job's shell runs.
 
 pub mod host;
+mod spawn;

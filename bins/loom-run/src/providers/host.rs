@@ -4,12 +4,8 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
-    os::{
-        fd::{AsFd as _, AsRawFd as _, OwnedFd},
-        unix::process::CommandExt as _,
-    },
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -20,6 +16,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open},
 };
 
+use super::spawn::{Started, spawn};
 use crate::{
     cancel::{Cancel, Level},
     processes::{self, Ended, Members, Registry},
@@ -124,13 +121,10 @@ const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 impl<'a> Watched<'a> {
     fn start(shell: &'a Shell<'a>, registry: &'a Registry) -> io::Result<Self> {
-        let mut child = registry.start(&mut command(shell))?;
-        let pid = i32::try_from(child.id()).expect("process ids are positive and small");
-        let stdout = child.stdout.take().map(OwnedFd::from);
-        let stderr = child.stderr.take().map(OwnedFd::from);
+        let Started { pid, streams } = registry.start(|| spawn(shell), |started| started.pid)?;
         let descriptor =
             Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        let streams = [stdout, stderr].map(|stream| stream.map(prepare_pipe));
+        let streams = streams.map(|stream| Some(prepare_pipe(stream)));
         let pipes = streams.iter().flatten().filter_map(pipe_name).collect();
         Ok(Watched {
             shell,
@@ -320,42 +314,4 @@ fn prepare_pipe(pipe: OwnedFd) -> File {
     let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES);
     let _ = rustix::io::ioctl_fionbio(pipe.as_fd(), true);
     File::from(pipe)
-}
-
-fn command(shell: &Shell<'_>) -> Command {
-    let mut command = Command::new(shell.program);
-    command.arg0("sh").args(&shell.arguments).current_dir(shell.workspace);
-    command.env_clear().envs(shell.environment.iter().map(|(name, value)| (name, value)));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    begin_session(&mut command);
-    reset_signals(&mut command);
-    command
-}
-
-#[expect(unsafe_code, reason = "pre_exec is the only way to start a session")]
-fn begin_session(command: &mut Command) {
-    // SAFETY: setsid is async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            rustix::process::setsid()?;
-            Ok(())
-        });
-    }
-}
-
-/// Gives the process the signal mask and dispositions of a fresh login.
-#[expect(unsafe_code, reason = "pre_exec is the only way to change a child's signal mask")]
-pub fn reset_signals(command: &mut Command) {
-    // SAFETY: sigemptyset, sigprocmask and signal are async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            let mut none: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut none);
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-            for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTERM] {
-                libc::signal(signal, libc::SIG_DFL);
-            }
-            Ok(())
-        });
-    }
 }
