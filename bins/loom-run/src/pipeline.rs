@@ -1,6 +1,12 @@
 //! Executes a graph: starts what may start, records what ends, until nothing is left.
 
-use std::{collections::BTreeMap, io, sync::mpsc, thread, time::Instant};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Condvar, Mutex, MutexGuard},
+    thread,
+    time::Instant,
+};
 
 use libloom_contract::{
     Reason, Status, Timestamp,
@@ -57,6 +63,7 @@ pub fn execute(run: &Run, decided: &Decided) -> io::Result<Pipeline> {
         events,
         results: graph.nodes.iter().map(|_| None).collect(),
         failing_job: None,
+        error: None,
     };
     run.display.jobs(&graph.nodes);
     note_what_is_not_built(run, graph);
@@ -95,40 +102,75 @@ struct State<'a> {
     events: EventLog,
     results: Vec<Option<JobResult>>,
     failing_job: Option<usize>,
+    /// Why the pipeline's own record could not be written.
+    error: Option<io::Error>,
+}
+
+/// A state that several threads carry on: each takes a job, runs it and says what it came to.
+/// Nobody stands between the end of one job and the start of the next, so that costs no wake-up.
+struct Shared<'a, 'b> {
+    state: Mutex<&'b mut State<'a>>,
+    /// Something ended, was left or went wrong.
+    changed: Condvar,
+}
+
+impl<'a, 'b> Shared<'a, 'b> {
+    fn lock(&self) -> MutexGuard<'_, &'b mut State<'a>> {
+        self.state.lock().expect("no thread panics while it holds the lock")
+    }
+
+    /// Runs one job after the other until nothing is left to start.
+    fn run_jobs(&self) {
+        let mut state = self.lock();
+        while !state.is_over() {
+            state.heed_cancel();
+            match state.schedule.next() {
+                Some(Decision::Leave(job, verdict)) => {
+                    let left = state.leave(job, verdict);
+                    state.keep_error(left);
+                }
+                Some(Decision::Start(job)) => {
+                    let (run, node) = (state.run, &state.graph.nodes[job]);
+                    run.display.started(node);
+                    drop(state);
+                    let result = job::run(run, node);
+                    state = self.lock();
+                    let noted = state.finished(job, result);
+                    state.keep_error(noted);
+                }
+                None if state.is_over() => break,
+                None => {
+                    let woken = self.changed.wait(state);
+                    state = woken.expect("no thread panics while it holds the lock");
+                    continue;
+                }
+            }
+            self.changed.notify_all();
+        }
+        self.changed.notify_all();
+    }
 }
 
 impl State<'_> {
     fn run_to_end(&mut self) -> io::Result<()> {
-        let (run, nodes) = (self.run, &self.graph.nodes);
-        let (sender, receiver) = mpsc::channel();
-        let mut running = 0;
+        let threads = self.run.jobs.min(self.graph.nodes.len());
+        let shared = Shared { state: Mutex::new(self), changed: Condvar::new() };
         thread::scope(|scope| {
-            loop {
-                self.heed_cancel();
-                while running < run.jobs
-                    && let Some(decision) = self.schedule.next()
-                {
-                    match decision {
-                        Decision::Leave(job, verdict) => self.leave(job, verdict)?,
-                        Decision::Start(job) => {
-                            running += 1;
-                            run.display.started(&nodes[job]);
-                            let sender = sender.clone();
-                            scope.spawn(move || {
-                                // The receiver only goes when the run failed for good.
-                                let _ = sender.send((job, job::run(run, &nodes[job])));
-                            });
-                        }
-                    }
-                }
-                if self.schedule.is_done() {
-                    return Ok(());
-                }
-                let (job, result) = receiver.recv().expect("we hold a sender ourselves");
-                running -= 1;
-                self.finished(job, result)?;
+            for _ in 1..threads {
+                scope.spawn(|| shared.run_jobs());
             }
-        })
+            shared.run_jobs();
+        });
+        self.error.take().map_or(Ok(()), Err)
+    }
+
+    /// Every job is done, or the record cannot be written any more.
+    fn is_over(&self) -> bool {
+        self.error.is_some() || self.schedule.is_done()
+    }
+
+    fn keep_error(&mut self, result: io::Result<()>) {
+        self.error = self.error.take().or(result.err());
     }
 
     fn heed_cancel(&mut self) {
