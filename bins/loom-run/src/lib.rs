@@ -51,6 +51,7 @@ use libloom_record::{
 };
 
 use crate::{
+    bootstrap::Trouble,
     cancel::{Cancel, Level},
     display::Display,
     documents::Outcome,
@@ -292,26 +293,30 @@ fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// What is said last, before the receipt.
+/// What is said last, before the receipt. Quiet, that is the final status alone.
 fn report(outcome: &Outcome, context: &Context) {
     let console = &context.console;
-    if let Some(trouble) = &outcome.trouble {
-        for (_, rendered) in &trouble.diagnostics {
-            console.line(rendered);
-        }
-        let mut lines = trouble.error.lines();
-        console.error(lines.next().unwrap_or_default());
-        lines.for_each(|cause| console.line(format_args!("  caused by: {cause}")));
-        trouble.hints.iter().for_each(|hint| console.hint(hint));
+    let trouble = outcome.trouble.as_ref().filter(|_| !console.is_quiet());
+    if let Some(trouble) = trouble {
+        tell(trouble, context);
     }
     let word = outcome.verdict.status.word();
-    match &outcome.verdict.message {
-        Some(message) if outcome.trouble.is_none() => {
-            console.line(format_args!("{word}: {message}"));
-        }
-        _ => console.line(word),
+    let message = outcome.verdict.message.as_ref().filter(|_| trouble.is_none());
+    match message.and_then(|message| message.lines().next()) {
+        Some(message) => console.line(format_args!("{word}: {message}")),
+        None => console.line(word),
     }
     if outcome.verdict.status == Status::Failure && outcome.pipeline.is_some() {
-        context.console.hint("`loom logs` shows what failed and why");
+        console.hint("`loom logs` shows what failed and why");
     }
+}
+
+/// Why there was no pipeline, and how to mend it.
+fn tell(trouble: &Trouble, context: &Context) {
+    let console = &context.console;
+    trouble.diagnostics.iter().for_each(|(_, rendered)| console.line(rendered));
+    let mut lines = trouble.error.lines();
+    console.error(lines.next().unwrap_or_default());
+    lines.for_each(|cause| console.line(format_args!("  caused by: {cause}")));
+    trouble.hints.iter().for_each(|hint| console.hint(hint));
 }
