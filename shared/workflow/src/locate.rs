@@ -96,7 +96,7 @@ impl Located {
         self.with_files(|files| crate::compile(&self.path, self.bytes.clone(), files))
     }
 
-    /// Where each value of a job comes from; see [`crate::explain`].
+    /// Where each value of a job comes from; see [`crate::explain()`].
     pub fn explain(&self, job: &str) -> Option<Vec<Explained>> {
         self.with_files(|files| crate::explain(&self.path, self.bytes.clone(), files, job))
     }
