@@ -283,9 +283,14 @@ fn disk_full_under_the_record_ends_the_run_in_words() {
         repo.workflow(&workflow([("build", vec![entry])])).commit("a");
         fs::create_dir_all(repo.runtime()).unwrap();
         let mount = "mount -t tmpfs -o size=120k tmpfs .loom/.runtime";
-        let ran = Ran::by(&mut mounted(repo, mount));
-        assert!(matches!(ran.code, Some(1 | 3)), "{}", ran.stderr);
-        ran.expect_said(&["No space left on device"]);
+        let ran = Ran::by(&mut mounted(repo, mount)).expect_code(3);
+        let of_job = ran.stderr.lines().find(|line| line.starts_with("job `build` failure"));
+        assert!(of_job.unwrap().contains("No space left on device"), "{}", ran.stderr);
+        ran.expect_said(&[
+            "error: cannot record the run",
+            "caused by: ",
+            "No space left on device",
+        ]);
     });
 }
 

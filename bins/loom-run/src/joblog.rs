@@ -1,6 +1,6 @@
 //! Writes the folder of one job: phases, sections, summary, manifest.
 
-use std::{io, time::Instant};
+use std::{error::Error, io, time::Instant};
 
 use libloom_contract::{
     Reason, Status,
@@ -179,5 +179,8 @@ pub fn finish(subject: &Subject, verdict: &Verdict, started: Instant) -> Event {
 
 /// Loom could not go on.
 pub fn loom_error(error: &io::Error) -> Verdict {
-    Verdict::failure(Reason::LoomError, error.to_string())
+    let error: &dyn Error = error;
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    let words: Vec<String> = causes.map(ToString::to_string).collect();
+    Verdict::failure(Reason::LoomError, words.join(": "))
 }
