@@ -47,13 +47,20 @@ impl Bench {
         command.env("HOME", self.home()).env("TMPDIR", &self.folder).env("LC_ALL", "C");
         command.env("GIT_CONFIG_NOSYSTEM", "1");
         command.current_dir(&self.folder).stdin(Stdio::null());
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdout(Stdio::null());
         command
     }
 
     /// One of our executables.
     pub fn loom(&self, name: &str) -> Command {
         self.command(self.programs.path(name))
+    }
+
+    /// `loom run` in the repository at `root`, its workspace in `fresh`.
+    pub fn run(&self, root: &Path, fresh: &Path) -> Command {
+        let mut command = self.loom("loom");
+        command.args(["run", "--local"]).current_dir(root).env("TMPDIR", fresh);
+        command
     }
 
     /// The yardstick of everything that is short: a login shell that does nothing.

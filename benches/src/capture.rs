@@ -4,7 +4,6 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use crate::{
@@ -117,22 +116,16 @@ impl Job {
         Ok(Job { repository: Repository::create(bench, name, 20, &workflow)? })
     }
 
-    fn command(&self, bench: &Bench, fresh: &Path) -> Command {
-        let mut command = bench.loom("loom");
-        command.args(["run", "--local"]).current_dir(self.repository.root()).env("TMPDIR", fresh);
-        command
-    }
-
     fn contender<'a>(&'a self, bench: &'a Bench, name: &str) -> Contender<'a> {
-        let command = move |fresh: &Path| self.command(bench, fresh);
-        Contender::new(name, command).leaving(self.repository.runtime())
+        let run = |fresh: &Path| bench.run(self.repository.root(), fresh);
+        Contender::new(name, run).leaving(self.repository.runtime())
     }
 
     /// Runs it once, and adds up what it recorded.
     fn log_bytes(&self, bench: &Bench) -> io::Result<u64> {
         let fresh = bench.folder().join("size");
         fs::create_dir(&fresh)?;
-        measure::run(&mut self.command(bench, &fresh))?;
+        measure::run(&mut bench.run(self.repository.root(), &fresh))?;
         let bytes = size(&self.repository.runtime())?;
         fs::remove_dir_all(&fresh)?;
         fs::remove_dir_all(self.repository.runtime())?;

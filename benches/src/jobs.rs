@@ -1,6 +1,6 @@
 //! What a run costs beside the bare shells that it starts.
 
-use std::{io, process::Command};
+use std::io;
 
 use crate::{
     bench::{Bench, processors},
@@ -59,10 +59,5 @@ fn many(bench: &Bench, jobs: usize, rounds: usize) -> io::Result<Vec<Row>> {
 
 fn loom<'a>(bench: &'a Bench, repository: &'a Repository, jobs: usize) -> Contender<'a> {
     let name = format!("loom run, {jobs} {}", if jobs == 1 { "job" } else { "jobs" });
-    let run = |fresh: &std::path::Path| -> Command {
-        let mut command = bench.loom("loom");
-        command.args(["run", "--local"]).current_dir(repository.root()).env("TMPDIR", fresh);
-        command
-    };
-    Contender::new(name, run).leaving(repository.runtime())
+    Contender::new(name, |fresh| bench.run(repository.root(), fresh)).leaving(repository.runtime())
 }

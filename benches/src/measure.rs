@@ -1,7 +1,8 @@
 //! Rounds: every contender once a round, in turns; ratios within a round.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Seek as _},
     path::{Path, PathBuf},
     process::{Child, Command},
     time::{Duration, Instant},
@@ -113,13 +114,17 @@ pub fn compare(
 
 /// Runs a command that must succeed, and says what it took.
 pub fn run(command: &mut Command) -> io::Result<Sample> {
+    let mut errors = tempfile::tempfile()?;
+    command.stderr(errors.try_clone()?);
     let started = Instant::now();
     let (status, cpu, peak_bytes) = wait(&command.spawn()?)?;
     let wall = started.elapsed();
-    match status {
-        0 => Ok(Sample { wall, cpu, peak_bytes }),
-        _ => Err(io::Error::other(format!("{command:?} failed (wait status {status})"))),
+    if status == 0 {
+        return Ok(Sample { wall, cpu, peak_bytes });
     }
+    errors.rewind()?;
+    let said = io::read_to_string(errors)?;
+    Err(io::Error::other(format!("{command:?} failed (wait status {status}): {said}")))
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper of wait4 reports resource usage")]

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{Condvar, Mutex, MutexGuard},
-    thread,
+    thread::{self, Scope},
     time::Instant,
 };
 
@@ -64,6 +64,8 @@ pub fn execute(run: &Run, decided: &Decided) -> io::Result<Pipeline> {
         results: graph.nodes.iter().map(|_| None).collect(),
         failing_job: None,
         error: None,
+        threads: 1,
+        idle: 0,
     };
     run.display.jobs(&graph.nodes);
     note_what_is_not_built(run, graph);
@@ -104,13 +106,16 @@ struct State<'a> {
     failing_job: Option<usize>,
     /// Why the pipeline's own record could not be written.
     error: Option<io::Error>,
+    /// Threads that run jobs, and how many of them wait for one.
+    threads: usize,
+    idle: usize,
 }
 
 /// A state that several threads carry on: each takes a job, runs it and says what it came to.
 /// Nobody stands between the end of one job and the start of the next, so that costs no wake-up.
 struct Shared<'a, 'b> {
     state: Mutex<&'b mut State<'a>>,
-    /// Something ended, was left or went wrong.
+    /// There is a job for one more thread, or nothing more will come.
     changed: Condvar,
 }
 
@@ -120,7 +125,7 @@ impl<'a, 'b> Shared<'a, 'b> {
     }
 
     /// Runs one job after the other until nothing is left to start.
-    fn run_jobs(&self) {
+    fn run_jobs<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
         let mut state = self.lock();
         while !state.is_over() {
             state.heed_cancel();
@@ -130,6 +135,7 @@ impl<'a, 'b> Shared<'a, 'b> {
                     state.keep_error(left);
                 }
                 Some(Decision::Start(job)) => {
+                    self.call_one_more(&mut state, scope);
                     let (run, node) = (state.run, &state.graph.nodes[job]);
                     run.display.started(node);
                     drop(state);
@@ -138,29 +144,39 @@ impl<'a, 'b> Shared<'a, 'b> {
                     let noted = state.finished(job, result);
                     state.keep_error(noted);
                 }
-                None if state.is_over() => break,
                 None => {
+                    state.idle += 1;
                     let woken = self.changed.wait(state);
                     state = woken.expect("no thread panics while it holds the lock");
-                    continue;
+                    state.idle -= 1;
                 }
             }
-            self.changed.notify_all();
         }
         self.changed.notify_all();
+    }
+
+    /// Where more jobs are ready, one thread more takes one, and calls the next.
+    fn call_one_more<'scope>(
+        &'scope self,
+        state: &mut State<'_>,
+        scope: &'scope Scope<'scope, '_>,
+    ) {
+        if !state.schedule.has_ready() {
+            return;
+        }
+        if state.idle > 0 {
+            self.changed.notify_one();
+        } else if state.threads < state.run.jobs {
+            state.threads += 1;
+            scope.spawn(move || self.run_jobs(scope));
+        }
     }
 }
 
 impl State<'_> {
     fn run_to_end(&mut self) -> io::Result<()> {
-        let threads = self.run.jobs.min(self.graph.nodes.len());
         let shared = Shared { state: Mutex::new(self), changed: Condvar::new() };
-        thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(|| shared.run_jobs());
-            }
-            shared.run_jobs();
-        });
+        thread::scope(|scope| shared.run_jobs(scope));
         self.error.take().map_or(Ok(()), Err)
     }
 

@@ -132,6 +132,11 @@ impl<'a> Schedule<'a> {
         }
     }
 
+    /// Whether [`Schedule::next`] has a decision.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// What may happen next; `None`: nothing before a running job has finished.
     pub fn next(&mut self) -> Option<Decision> {
         let job = self.ready.pop_front()?;
