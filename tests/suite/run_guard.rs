@@ -4,7 +4,7 @@
 //! script, `stay`, by a path that only this test knows, so that it is found whatever it did to
 //! its session, its environment and its descriptors.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use libloom_testkit::{Leftovers, Repo, Sandbox, wait_until};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
@@ -324,6 +325,13 @@ fn run_within_a_job_ends_with_the_job() {
     });
 }
 
+/// Whether nobody holds the lock of the only run.
+fn is_lock_free(repo: &Repo<'_>) -> bool {
+    let mut runs = fs::read_dir(repo.runtime().join("logs")).unwrap();
+    let folder = File::open(runs.next().unwrap().unwrap().path()).unwrap();
+    flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
 #[test]
 fn next_run_ends_and_completes_what_a_pair_killed_at_once_has_left() {
     with_repo(|repo| {
@@ -336,6 +344,8 @@ fn next_run_ends_and_completes_what_a_pair_killed_at_once_has_left() {
         pair.into_iter().for_each(|pid| kill(pid, Signal::KILL));
         let status = going.wait();
         assert_eq!(status.signal(), Some(9));
+        // Threads of a killed process hold its lock until the last of them is gone.
+        wait_until("the killed run's lock is free", LIMIT, || is_lock_free(repo));
         assert_eq!(staying(repo).len(), 3, "nobody is there to end them");
 
         repo.workflow(&workflow([("build", vec!["echo hi"])]));
