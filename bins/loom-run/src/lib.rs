@@ -5,6 +5,7 @@
 //! [`schedule`]), one job at a time from first phase to last ([`job`], [`execution`],
 //! [`providers`]), and write the documents ([`worker`], [`documents`]).
 
+mod aftermath;
 mod artifacts;
 mod bootstrap;
 mod cancel;
@@ -39,16 +40,11 @@ use std::{
 
 use clap::Parser;
 use libloom_contract::{
-    Status, env,
+    Status,
     layout::{self, DEFAULT_WORKFLOW, Layout},
-    store,
 };
 use libloom_entry::{Context, Failure, OrFail as _, is_executable};
-use libloom_record::{
-    complete::{complete, complete_dead_runs},
-    lock,
-    phases::PhaseLedger,
-};
+use libloom_record::{complete::complete, lock, phases::PhaseLedger};
 
 use crate::{
     bootstrap::Trouble,
@@ -195,7 +191,7 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     context.console.detail(format_args!("run: {}, {} jobs at a time", run.id, run.jobs));
     answer_first_interrupt(&run.cancel, run.grace, context);
     let layout = run.layout.clone();
-    let dead = thread::spawn(move || clear_up_after_dead_runs(&layout));
+    let dead = thread::spawn(move || aftermath::clear_up_after_dead_runs(&layout));
     let outcome = worker::work(&run, &context.siblings)
         .or_could_not(format_args!("cannot record the run in `{}`", run.logs.folder().display()));
     for note in dead.join().unwrap_or_default() {
@@ -203,7 +199,8 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     }
     let outcome = outcome?;
     report(&outcome, context);
-    if let (Some(hint), false) = (hint_at_kept_workspaces(&run.layout), context.console.is_quiet())
+    if let (Some(hint), false) =
+        (aftermath::hint_at_kept_workspaces(&run.layout), context.console.is_quiet())
     {
         context.console.hint(hint);
     }
@@ -238,50 +235,6 @@ fn move_into_workspace(run: &mut Run, context: &Context) -> Result<lock::RunLock
     run.logs = layout.run(&run.id);
     run.layout = layout;
     place::make_run_folder(&run.layout, &run.id)
-}
-
-/// Ends what a killed run left running, and completes its documents.
-fn clear_up_after_dead_runs(layout: &Layout) -> Vec<String> {
-    let mut notes = Vec::new();
-    let is_dead = |run_id: &str| {
-        let folder = layout.run(run_id);
-        folder.folder().is_dir() && !lock::is_held(folder.folder())
-    };
-    let ended = processes::end_survivors(env::RUN_ID, is_dead);
-    if ended > 0 {
-        let processes = if ended == 1 { "process was" } else { "processes were" };
-        notes.push(format!("{ended} {processes} left by a killed run, and ended"));
-    }
-    match complete_dead_runs(layout) {
-        Ok(completed) if completed.is_empty() => {}
-        Ok(completed) => {
-            let count = completed.len();
-            let runs = if count == 1 { "run" } else { "runs" };
-            notes.push(format!("the record of {count} killed {runs} was completed"));
-        }
-        Err(error) => {
-            notes.push(format!("the record of a killed run cannot be completed: {error}"));
-        }
-    }
-    notes
-}
-
-/// Kept workspaces beyond which a run says how to remove them.
-const WORKSPACES_KEPT_MAX: usize = 10;
-
-/// Workspaces are kept until they are removed; who has many is told how.
-fn hint_at_kept_workspaces(layout: &Layout) -> Option<String> {
-    let records = fs::read_dir(layout.snapshots()).ok()?.flatten().map(|entry| entry.path());
-    let kept = records.filter(|record| {
-        let snapshot = store::read::<libloom_contract::snapshot::Snapshot>(record);
-        snapshot.is_ok_and(|snapshot| Path::new(&snapshot.path).exists())
-    });
-    let count = kept.count();
-    (count > WORKSPACES_KEPT_MAX).then(|| {
-        format!(
-            "{count} isolated workspaces are kept; `loom snapshot prune --keep 5` removes old ones"
-        )
-    })
 }
 
 fn find_shell(context: &Context) -> PathBuf {
