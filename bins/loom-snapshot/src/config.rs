@@ -4,9 +4,16 @@
 //! or carries a secret is not. Settings of the user and the system stay where they are, except
 //! those that only a condition (`includeIf`) brought in: in the snapshot it might not hold.
 
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
 use libloom_entry::{Environment, Failure};
 
-use crate::git::{Git, Running, pieces};
+use crate::config_file;
+use crate::git::pieces;
+use crate::repository::Repository;
 
 /// Sections of which everything is kept that `is_dropped` does not name.
 const SECTIONS: [&str; 14] = [
@@ -65,9 +72,23 @@ struct Setting<'a> {
     value: Option<&'a [u8]>,
 }
 
-/// Starts the question; [`build`] takes the answer.
-pub(crate) fn ask(git: &Git) -> Result<Running, Failure> {
-    git.start(&["config", "--list", "-z", "--show-scope", "--show-origin"])
+/// The settings as `git config --list` prints them for [`build`]; git is asked only where the
+/// repository's file is not plain.
+pub(crate) fn listing(repository: &Repository, env: &Environment) -> Result<Vec<u8>, Failure> {
+    // A condition in the user's file may bring in settings.
+    let is_plain = !user_files(env).iter().any(|file| may_include(file));
+    let plain = || config_file::listing(&fs::read(repository.common_dir.join("config")).ok()?);
+    if let Some(listing) = is_plain.then(plain).flatten() {
+        return Ok(listing);
+    }
+    repository.git.run(&["config", "--list", "-z", "--show-scope", "--show-origin"])
+}
+
+fn may_include(file: &Path) -> bool {
+    match fs::read(file) {
+        Ok(bytes) => bytes.to_ascii_lowercase().windows(7).any(|word| word == b"include"),
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    }
 }
 
 /// The text of the snapshot's configuration.
@@ -94,19 +115,19 @@ pub(crate) fn build(listing: &[u8], env: &Environment) -> Vec<u8> {
 fn is_ours(scope: &[u8], origin: &[u8], env: &Environment) -> bool {
     match scope {
         b"local" | b"worktree" => true,
-        b"global" => !user_files(env).iter().any(|file| origin == file.as_slice()),
+        b"global" => !user_files(env)
+            .iter()
+            .any(|file| origin.strip_prefix(b"file:") == Some(file.as_os_str().as_bytes())),
         _ => false,
     }
 }
 
 /// The user's own configuration files, as git names them.
-fn user_files(env: &Environment) -> Vec<Vec<u8>> {
-    use std::os::unix::ffi::OsStrExt;
+fn user_files(env: &Environment) -> Vec<PathBuf> {
     let home = env.home().map(|home| home.join(".gitconfig"));
     let xdg = env.config_home().map(|folder| folder.join("git/config"));
-    let set = env.get_non_empty("GIT_CONFIG_GLOBAL").map(std::path::PathBuf::from);
-    let files = [home, xdg, set].into_iter().flatten();
-    files.map(|file| [b"file:", file.as_os_str().as_bytes()].concat()).collect()
+    let set = env.get_non_empty("GIT_CONFIG_GLOBAL").map(PathBuf::from);
+    [home, xdg, set].into_iter().flatten().collect()
 }
 
 impl<'a> Setting<'a> {

@@ -19,6 +19,7 @@ use crate::folders::make;
 use crate::git::Git;
 use crate::listing::open_root;
 use crate::progress::Progress;
+use crate::questions::Questions;
 use crate::records::{Known, Records};
 use crate::repository::Repository;
 use crate::transfer::Transfer;
@@ -98,8 +99,6 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
     let ignored = globs(&args.include_ignored)?;
     let progress = Progress::listening()?;
     allow_many_open_files();
-    let repository = Repository::discover(&Git::new(&context.env, &context.cwd), &context.cwd)?;
-    let (destination, id, place_note) = destination(args, context, &repository)?;
     let transfer = Transfer::default();
     let request = Request {
         env: &context.env,
@@ -108,9 +107,14 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
         untracked: !args.no_untracked,
         ignored: ignored.as_ref(),
     };
+    let git = Git::new(&context.env, &context.cwd);
+    let early = Questions::ask_early(&git, &request)?;
+    let repository = Repository::discover(&git, &context.cwd)?;
+    let (destination, id, place_note) = destination(args, context, &repository)?;
+    let questions = Questions::of(&repository.git, &request, early)?;
     let display = Display::choose(args.events, &context.console);
     let made = display.during(&context.console, &progress, |on_facts| {
-        copy_repository(&request, &repository, destination.folder(), on_facts)
+        copy_repository(&request, &repository, questions, destination.folder(), on_facts)
     });
     // A signal also ends the git processes we started; their failure is not the reason.
     progress.check()?;

@@ -34,7 +34,7 @@ pub(crate) fn cannot_write(what: impl std::fmt::Display, error: impl Into<io::Er
 }
 
 fn write_hint(error: &io::Error) -> Option<String> {
-    let place = "set LOOM_SNAPSHOT_DIR to a folder";
+    let place = "set TMPDIR or LOOM_SNAPSHOT_DIR to a folder";
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Some(format!("make room (`loom snapshot prune`), or {place} on a larger file system"))

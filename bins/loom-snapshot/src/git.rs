@@ -22,14 +22,15 @@ const KEPT: [&str; 3] =
 /// Starts git in one folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Git {
+    program: PathBuf,
     folder: PathBuf,
     variables: Vec<(OsString, OsString)>,
 }
 
-/// A git process under way; its stdout is read by [`Running::finish`].
+/// A git process under way; its stdout is read by [`Running::finish`]. Dropped, it is ended.
 pub(crate) struct Running {
     what: String,
-    child: Child,
+    child: Option<Child>,
 }
 
 impl Git {
@@ -40,12 +41,17 @@ impl Git {
             kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let set = [("GIT_OPTIONAL_LOCKS", "0"), ("GIT_NO_LAZY_FETCH", "1"), ("LC_ALL", "C")];
         variables.extend(set.map(|(name, value)| (name.into(), value.into())));
-        Self { folder: folder.to_owned(), variables }
+        Self { program: program(env), folder: folder.to_owned(), variables }
     }
 
     /// The same git in another folder.
     pub(crate) fn at(&self, folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), variables: self.variables.clone() }
+        Self { folder: folder.to_owned(), ..self.clone() }
+    }
+
+    /// Where it runs.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The same git with one more variable.
@@ -62,7 +68,8 @@ impl Git {
     /// Runs `git ARGS…` with `input` on stdin and returns its stdout, whatever its exit code.
     pub(crate) fn ask<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<Output, Failure> {
         let mut running = self.spawn(args, Stdio::piped())?;
-        let mut stdin = running.child.stdin.take().expect("stdin is a pipe");
+        let child = running.child.as_mut().expect("it was just started");
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
         std::thread::scope(|scope| {
             // If git ends early, its exit code and stderr say more than the broken pipe.
             scope.spawn(move || stdin.write_all(input));
@@ -71,7 +78,7 @@ impl Git {
     }
 
     fn spawn<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio) -> Result<Running, Failure> {
-        let mut command = Command::new("git");
+        let mut command = Command::new(&self.program);
         command.current_dir(&self.folder).env_clear().envs(self.variables.iter().cloned());
         for setting in NEUTRAL {
             command.args(["-c", setting]);
@@ -82,7 +89,7 @@ impl Git {
         let child = command.spawn().or_could_not(format_args!("cannot start `{what}`")).map_err(
             |failure| failure.hint("install git, or put the folder that holds it on PATH"),
         )?;
-        Ok(Running { what, child })
+        Ok(Running { what, child: Some(child) })
     }
 
     /// Runs `git ARGS…` to its end and returns its stdout.
@@ -105,9 +112,33 @@ impl Running {
     }
 
     /// Waits for the end, whatever the exit code.
-    pub(crate) fn output(self) -> Result<Output, Failure> {
-        self.child.wait_with_output().or_could_not(format_args!("cannot read from `{}`", self.what))
+    pub(crate) fn output(mut self) -> Result<Output, Failure> {
+        let child = self.child.take().expect("taken only here, at its end");
+        child.wait_with_output().or_could_not(format_args!("cannot read from `{}`", self.what))
     }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may have ended already, which is as good; nobody wants its answer.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Where git is: looked up once, because a start by name goes through PATH in a copy of our whole
+/// process, every time. `git` alone where a folder of PATH is relative or nothing is found.
+fn program(env: &Environment) -> PathBuf {
+    let is_program = |path: &PathBuf| {
+        let is_file = path.metadata().is_ok_and(|found| found.is_file());
+        is_file && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+    };
+    let folders = env.path_folders();
+    let absolute = folders.iter().take_while(|folder| folder.is_absolute());
+    let found = absolute.map(|folder| folder.join("git")).find(is_program);
+    found.unwrap_or_else(|| "git".into())
 }
 
 /// The failure of a git process, with what it said.

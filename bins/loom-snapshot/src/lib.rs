@@ -13,6 +13,7 @@
 
 mod changed;
 mod config;
+mod config_file;
 mod copy;
 mod create;
 mod destination;
@@ -28,7 +29,9 @@ mod objects;
 mod pool;
 mod progress;
 mod prune;
+mod questions;
 mod records;
+mod ref_files;
 mod remove;
 mod repository;
 mod source_index;

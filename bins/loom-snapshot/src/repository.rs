@@ -10,6 +10,7 @@ use libloom_entry::{Failure, OrFail};
 
 use crate::git::{Git, Running, failed, path_of};
 use crate::index::ObjectFormat;
+use crate::ref_files;
 
 /// Where a repository's parts lie.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub(crate) struct Repository {
     /// What all its work trees share: objects, refs, configuration.
     pub(crate) common_dir: PathBuf,
     pub(crate) format: ObjectFormat,
-    has_ref_files: bool,
+    pub(crate) has_ref_files: bool,
 }
 
 /// One ref, as `git for-each-ref` tells.
@@ -118,23 +119,18 @@ impl Repository {
         Ok(target.map_or(Head::Detached, |target| Head::Branch(target.to_owned())))
     }
 
-    /// Starts the two questions whose answers [`Asked::answer`] puts together.
+    /// Starts the questions whose answers [`Asked::answer`] puts together.
     pub(crate) fn ask(&self) -> Result<Asked, Failure> {
-        let format = "--format=%H%x00%s%x00%D";
-        let head = self.git.start(&[
-            "log",
-            "-1",
-            "--encoding=UTF-8",
-            "--no-show-signature",
-            "--decorate=full",
-            "--decorate-refs=refs/tags/",
-            format,
-            "HEAD",
-            "--",
-        ])?;
+        ask_head(&self.git).map(|head| Asked { head })
+    }
+
+    /// All refs; git is asked only where reading their files is not enough.
+    fn refs(&self) -> Result<Vec<Ref>, Failure> {
+        if let Some(refs) = ref_files::read(self) {
+            return Ok(refs);
+        }
         let format = "--format=%(objectname)%00%(refname)%00%(symref)";
-        let refs = self.git.start(&["for-each-ref", format])?;
-        Ok(Asked { head, refs })
+        self.git.run(&["for-each-ref", format]).map(|listing| parse_refs(&listing))
     }
 
     /// The record of the snapshot that this repository is, if it is one.
@@ -143,10 +139,24 @@ impl Repository {
     }
 }
 
-/// Questions to git under way.
+/// Starts the question for commit, title and tags of HEAD.
+pub(crate) fn ask_head(git: &Git) -> Result<Running, Failure> {
+    git.start(&[
+        "log",
+        "-1",
+        "--encoding=UTF-8",
+        "--no-show-signature",
+        "--decorate=full",
+        "--decorate-refs=refs/tags/",
+        "--format=%H%x00%s%x00%D",
+        "HEAD",
+        "--",
+    ])
+}
+
+/// The question of [`ask_head`] under way.
 pub(crate) struct Asked {
-    head: Running,
-    refs: Running,
+    pub(crate) head: Running,
 }
 
 /// What HEAD and the refs say.
@@ -160,7 +170,7 @@ pub(crate) struct Answers {
 impl Asked {
     pub(crate) fn answer(self, repository: &Repository) -> Result<Answers, Failure> {
         let head = repository.head()?;
-        let refs = parse_refs(&self.refs.finish()?);
+        let refs = repository.refs()?;
         let log = self.head.output()?;
         let is_born = match &head {
             Head::Branch(name) => refs.iter().any(|r| r.name == *name),

@@ -11,7 +11,6 @@ use std::time::Instant;
 
 use globset::GlobSet;
 use libloom_console::printable;
-use libloom_contract::layout;
 use libloom_contract::snapshot::{Counts, Facts, Method, Phase};
 use libloom_entry::{Environment, Failure, OrFail};
 
@@ -19,13 +18,14 @@ use crate::config;
 use crate::dot_git;
 use crate::errors::cannot_write;
 use crate::folders::Folders;
-use crate::git::{Running, path_of, pieces};
-use crate::index::{Index, is_safe};
+use crate::git::{path_of, pieces};
+use crate::index::Index;
 use crate::listing::{open_root, tree};
 use crate::objects::{Objects, copy_objects};
 use crate::pool::Pool;
 use crate::progress::Progress;
-use crate::repository::{Answers, Asked, Repository, is_below};
+use crate::questions::{Questions, checked};
+use crate::repository::{Answers, Asked, Repository};
 use crate::source_index::{self, SourceIndex};
 use crate::special;
 use crate::stat::StatData;
@@ -58,10 +58,11 @@ pub(crate) struct Made {
 pub(crate) fn copy_repository(
     request: &Request<'_>,
     repository: &Repository,
+    questions: Questions,
     copy: &Path,
     on_facts: &(dyn Fn(&Facts) + Sync),
 ) -> Result<Made, Failure> {
-    Job { request, repository, copy, depth: 0 }.run(on_facts)
+    Job { request, repository, copy, depth: 0 }.run(questions, on_facts)
 }
 
 struct Job<'a> {
@@ -71,27 +72,21 @@ struct Job<'a> {
     depth: usize,
 }
 
-/// Git processes started before anything is copied.
-struct Questions {
-    asked: Asked,
-    config: Running,
-    untracked: Option<Running>,
-    ignored: Option<Running>,
-}
-
 impl Job<'_> {
-    fn run(&self, on_facts: &(dyn Fn(&Facts) + Sync)) -> Result<Made, Failure> {
+    fn run(
+        &self,
+        questions: Questions,
+        on_facts: &(dyn Fn(&Facts) + Sync),
+    ) -> Result<Made, Failure> {
         let mut clock = Clock::default();
-        let questions = self.ask()?;
         let dot_git = self.copy.join(".git");
         dot_git::make_folders(&dot_git)?;
         let source = source_index::read(self.repository, &dot_git.join("loom-scratch"))?;
         clock.lap("plan");
-        let Questions { asked, config, untracked, ignored } = questions;
+        let Questions { asked, listings } = questions;
         let (parts, work) = thread::scope(|scope| {
-            let git = scope
-                .spawn(|| self.guard(|| self.build_dot_git(&dot_git, asked, config, on_facts)));
-            let listed = scope.spawn(|| list(untracked, ignored, self.request.ignored));
+            let git = scope.spawn(|| self.guard(|| self.build_dot_git(&dot_git, asked, on_facts)));
+            let listed = scope.spawn(|| listings.paths(self.request.ignored));
             let work = self.guard(|| {
                 self.copy_work_tree(&source, &mut clock, || {
                     listed.join().expect("no thread panics")
@@ -126,27 +121,10 @@ impl Job<'_> {
         result
     }
 
-    fn ask(&self) -> Result<Questions, Failure> {
-        let git = &self.repository.git;
-        let list = |more: &[&str]| {
-            let args = [&["ls-files", "--others", "--exclude-standard", "-z"], more].concat();
-            git.start(&args)
-        };
-        let untracked = self.request.untracked.then(|| list(&[])).transpose()?;
-        let ignored = self.request.ignored.map(|_| list(&["--ignored"])).transpose()?;
-        Ok(Questions {
-            asked: self.repository.ask()?,
-            config: config::ask(git)?,
-            untracked,
-            ignored,
-        })
-    }
-
     fn build_dot_git(
         &self,
         dot_git: &Path,
         asked: Asked,
-        config: Running,
         on_facts: &(dyn Fn(&Facts) + Sync),
     ) -> Result<(Objects, Answers, u64), Failure> {
         let start = Instant::now();
@@ -156,7 +134,8 @@ impl Job<'_> {
         dot_git::write_refs(dot_git, &answers)?;
         let progress = self.request.progress.uncounted();
         dot_git::copy_state(self.repository, dot_git, &progress)?;
-        let config = config::build(&config.finish()?, self.request.env);
+        let env = self.request.env;
+        let config = config::build(&config::listing(self.repository, env)?, env);
         dot_git::write(&dot_git.join("config"), &config)?;
         let (from, to) = (self.repository.objects(), dot_git.join("objects"));
         let objects = copy_objects(&from, &to, &progress)?;
@@ -292,7 +271,8 @@ impl Job<'_> {
             copy: &to,
             depth: self.depth + 1,
         };
-        let made = job.run(&|_| {}).map_err(within)?;
+        let questions = Questions::ask(&repository.git, self.request).map_err(within)?;
+        let made = job.run(questions, &|_| {}).map_err(within)?;
         add_repository(&mut copied.counts, &made.counts);
         copied.notes.extend(made.notes);
         Ok(true)
@@ -301,39 +281,6 @@ impl Job<'_> {
     fn has_repository(&self, folder: &[u8]) -> bool {
         self.repository.root.join(path_of(folder)).join(".git").symlink_metadata().is_ok()
     }
-}
-
-/// The untracked paths, and those ignored ones that were asked for, sorted.
-fn list(
-    untracked: Option<Running>,
-    ignored: Option<Running>,
-    wanted: Option<&GlobSet>,
-) -> Result<Vec<Vec<u8>>, Failure> {
-    let mut paths = Vec::new();
-    if let Some(untracked) = untracked {
-        paths.extend(pieces(&untracked.finish()?).map(<[u8]>::to_vec));
-    }
-    if let (Some(ignored), Some(wanted)) = (ignored, wanted) {
-        let listing = ignored.finish()?;
-        paths.extend(
-            pieces(&listing).filter(|path| wanted.is_match(path_of(path))).map(<[u8]>::to_vec),
-        );
-    }
-    paths.retain(|path| !is_below(path, layout::RUNTIME.as_ref()));
-    paths.sort();
-    paths.dedup();
-    paths.into_iter().map(checked).collect()
-}
-
-fn checked(path: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    if is_safe(path.strip_suffix(b"/").unwrap_or(&path)) {
-        return Ok(path);
-    }
-    let text = String::from_utf8_lossy(&path).into_owned();
-    Err(Failure::could_not(format!(
-        "git lists the path `{}`, which leads out of the work tree",
-        printable(&text)
-    )))
 }
 
 fn write_index(
