@@ -21,7 +21,7 @@ use crate::listing::open_root;
 use crate::progress::Progress;
 use crate::questions::Questions;
 use crate::records::{Known, Records};
-use crate::repository::Repository;
+use crate::repository::{Repository, ask_where};
 use crate::transfer::Transfer;
 use crate::watch::{Display, error_message};
 use crate::work_tree::{Made, Request, copy_repository, milliseconds};
@@ -108,8 +108,9 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
         ignored: ignored.as_ref(),
     };
     let git = Git::new(&context.env, &context.cwd);
+    let place = ask_where(&git)?;
     let early = Questions::ask_early(&git, &request)?;
-    let repository = Repository::discover(&git, &context.cwd)?;
+    let repository = Repository::found(&git, &context.cwd, place)?;
     let (destination, id, place_note) = destination(args, context, &repository)?;
     let questions = Questions::of(&repository.git, &request, early)?;
     let display = Display::choose(args.events, &context.console);

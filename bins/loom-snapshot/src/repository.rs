@@ -45,16 +45,12 @@ pub(crate) enum Head {
 impl Repository {
     /// Asks git about the repository around `folder`.
     pub(crate) fn discover(git: &Git, folder: &Path) -> Result<Self, Failure> {
-        let output = git.output(&[
-            "rev-parse",
-            "--is-bare-repository",
-            "--is-inside-work-tree",
-            "--absolute-git-dir",
-            "--git-common-dir",
-            "--show-object-format",
-            "--show-ref-format",
-            "--show-toplevel",
-        ])?;
+        Self::found(git, folder, ask_where(git)?)
+    }
+
+    /// The repository around `folder`, by the answer to [`ask_where`].
+    pub(crate) fn found(git: &Git, folder: &Path, answer: Running) -> Result<Self, Failure> {
+        let output = answer.output()?;
         let lines: Vec<&[u8]> = output.stdout.split(|byte| *byte == b'\n').collect();
         match (output.status.success(), lines.as_slice()) {
             (true, [b"false", b"true", git_dir, common, format, refs, root, b""]) => {
@@ -137,6 +133,20 @@ impl Repository {
     pub(crate) fn own_record(&self) -> Option<Snapshot> {
         store::read(&self.git_dir.join(layout::SNAPSHOT_RECORD_IN_GIT)).ok()
     }
+}
+
+/// Starts the question where the repository's parts lie.
+pub(crate) fn ask_where(git: &Git) -> Result<Running, Failure> {
+    git.start(&[
+        "rev-parse",
+        "--is-bare-repository",
+        "--is-inside-work-tree",
+        "--absolute-git-dir",
+        "--git-common-dir",
+        "--show-object-format",
+        "--show-ref-format",
+        "--show-toplevel",
+    ])
 }
 
 /// Starts the question for commit, title and tags of HEAD.
