@@ -202,6 +202,7 @@ fn refs_and_history_work_in_the_snapshot() {
     repo.write("a", "1").commit("one");
     repo.git(["tag", "-m", "annotated", "v1"]);
     repo.git(["branch", "other"]);
+    repo.git(["pack-refs", "--all"]);
     repo.write("a", "2").commit("two");
     repo.git(["update-ref", "refs/remotes/origin/main", "HEAD"]);
     repo.git(["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"]);
@@ -216,6 +217,12 @@ fn refs_and_history_work_in_the_snapshot() {
     ] {
         assert_eq!(git_in(&repo, &workspace, arguments), git_in(&repo, repo.root(), arguments));
     }
+    let names = git_in(&repo, &workspace, &["for-each-ref", "--format=%(refname)"]);
+    // A name of this kind is one that git is asked about.
+    repo.git(["branch", "ö"]);
+    let again = same_snapshot(&repo);
+    let more = git_in(&repo, &again, &["for-each-ref", "--format=%(refname)"]);
+    assert_eq!(more.lines().count(), names.lines().count() + 1, "{more}");
     git_in(&repo, &workspace, &["fsck", "--strict"]);
     assert!(!workspace.join(".git/logs").exists() && !workspace.join(".git/hooks").exists());
 }

@@ -593,6 +593,30 @@ fn temp_folder_that_does_not_exist_is_an_error_with_a_hint() {
 }
 
 #[test]
+fn temp_folder_that_cannot_be_written_to_is_an_error_with_a_hint() {
+    use std::os::unix::fs::PermissionsExt;
+    with_repo(|repo| {
+        repo.write("a", "a").commit("a");
+        let folder = repo.sandbox().root().join("read-only");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+        // Permissions do not keep root out; the kernel's own folders do, but they count as full
+        // when they are the temp folder, and a full one is not used.
+        let is_kept_out = fs::write(folder.join("try"), "").is_err();
+        let place = if is_kept_out { folder.as_path() } else { Path::new("/sys") };
+        let names = [("LOOM_SNAPSHOT_DIR", "TMPDIR"), ("TMPDIR", "LOOM_SNAPSHOT_DIR")];
+        for (name, other) in names.into_iter().take(if is_kept_out { 2 } else { 1 }) {
+            let mut command = repo.command("loom-snapshot");
+            let assert = command.env(name, place).env_remove(other).arg("create").assert();
+            assert
+                .code(3)
+                .stderr(contains(format!("cannot make a snapshot in `{}`", place.display())))
+                .stderr(contains("set TMPDIR or LOOM_SNAPSHOT_DIR to a folder"));
+        }
+    });
+}
+
+#[test]
 fn large_sparse_file_stays_sparse() {
     use std::os::unix::fs::{FileExt, MetadataExt};
     with_repo(|repo| {

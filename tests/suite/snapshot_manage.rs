@@ -131,6 +131,25 @@ fn folders_that_a_job_made_read_only_are_removed() {
 }
 
 #[test]
+fn a_record_that_a_killed_command_was_writing_is_removed_and_a_living_ones_is_not() {
+    with_repo(|repo| {
+        snapshot(repo, &[]);
+        let folder = repo.path(".loom/.runtime/snapshots");
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let cut = folder.join(format!(".tmp-{}-0-loom-snapshot-1-2.json", ended.id()));
+        let alive = folder.join(format!(".tmp-{}-0-loom-snapshot-1-2.json", std::process::id()));
+        for path in [&cut, &alive] {
+            fs::write(path, "").unwrap();
+        }
+        run(repo, &["list"]).success().stderr(contains("left out").not());
+        run(repo, &["prune"]).success();
+        assert!(!cut.exists() && alive.exists());
+        fs::remove_file(alive).unwrap();
+    });
+}
+
+#[test]
 fn a_snapshot_whose_record_was_lost_is_found() {
     with_repo(|repo| {
         let workspace = snapshot(repo, &[]);

@@ -60,6 +60,9 @@ pub(crate) fn prune(args: &PruneArgs, context: &Context) -> Result<u8, Failure> 
             context.console.out(&known.record.path)?;
         }
     }
+    if !args.dry_run {
+        records.remove_cut_short().or_could_not("cannot remove a half-written record")?;
+    }
     for leftover in &leftovers {
         if !args.dry_run {
             remove_tree(leftover)

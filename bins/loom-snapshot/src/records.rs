@@ -51,7 +51,8 @@ impl Records {
         let mut records =
             Self { layout: Layout::of_repository(root), all: Vec::new(), notes: Vec::new() };
         for path in entries(&records.layout.snapshots()) {
-            if path.extension().is_some_and(|extension| extension == "json") {
+            let is_record = path.extension().is_some_and(|extension| extension == "json");
+            if is_record && writer(&path).is_none() {
                 match store::read::<Snapshot>(&path) {
                     Ok(record) if path.file_stem() == Some(record.id.as_ref()) => {
                         records.add(record);
@@ -101,6 +102,21 @@ impl Records {
         .map_err(|failure| failure.hint("`loom snapshot list` shows the ids"))
     }
 
+    /// Removes records that a killed command was just writing.
+    pub(crate) fn remove_cut_short(&self) -> io::Result<()> {
+        use rustix::process::{Pid, test_kill_process};
+        for path in entries(&self.layout.snapshots()) {
+            let Some(writer) = writer(&path) else { continue };
+            let is_dead =
+                Pid::from_raw(writer).map(test_kill_process) == Some(Err(rustix::io::Errno::SRCH));
+            match is_dead.then(|| fs::remove_file(&path)) {
+                Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a snapshot's workspace, if it is there, and its record.
     pub(crate) fn remove(&self, known: &Known) -> io::Result<()> {
         let place = Path::new(&known.record.path);
@@ -115,6 +131,12 @@ impl Records {
             _ => Ok(()),
         }
     }
+}
+
+/// The process that writes the record at `path`, if the record is not whole yet.
+fn writer(path: &Path) -> Option<i32> {
+    let rest = path.file_name()?.to_str()?.strip_prefix(store::TEMPORARY_PREFIX)?;
+    rest.split('-').next()?.parse().ok()
 }
 
 fn leftover_name(place: &Path) -> PathBuf {

@@ -43,7 +43,11 @@ impl Transfer {
             progress.add_bytes(size(stat));
             return Ok(());
         }
-        buffer.resize(CHUNK, 0);
+        // No larger than files need: clearing what is not used costs more than copying small ones.
+        let wanted = usize::try_from(stat.st_size).map_or(CHUNK, |size| size.min(CHUNK));
+        if buffer.len() < wanted {
+            buffer.resize(wanted, 0);
+        }
         // `st_blocks` counts 512 bytes whatever the block size; fewer than the size means holes.
         if stat.st_size > 1 << 20 && stat.st_blocks.saturating_mul(512) < stat.st_size {
             return copy_with_holes(from, to, stat, progress, buffer);
