@@ -2,8 +2,10 @@
 //!
 //! Everything that asks git runs git as a process and nothing links a git library: git is on PATH
 //! wherever a repository is, and libgit2 opens neither SHA-256, reftable, split-index nor
-//! sparse-index repositories. One mechanism covers all of them. Only the index is read here,
-//! because the snapshot's own index is written from it.
+//! sparse-index repositories. One mechanism covers all of them. Read here are only the index,
+//! because the snapshot's own index is written from it, and, where they are as plain as git writes
+//! them, refs and settings, because a process costs more than their files ([`ref_files`],
+//! [`config_file`]).
 //!
 //! What git does not know of is not copied: empty folders, extended attributes, owners, hard links
 //! between files, set-user-id bits. Modification times and permissions are.
