@@ -77,64 +77,41 @@ impl<'a> Copier<'a> {
         let name = self.folders.go_to(path).map_err(read)?;
         for _ in 0..ATTEMPTS {
             let Some(folder) = self.folders.source() else { return Ok(Copied::Missing) };
-            // Opened before it is looked at: nearly always it is a file, and one search for its
-            // name is enough.
-            let copied = match open_file(folder, name) {
-                Ok(from) => self.opened(name, &from)?,
-                Err(error) => self.unopened(name, error)?,
+            let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Copied::Missing),
+                Err(error) => return Err(read(error)),
             };
-            if let Some(copied) = copied {
-                return Ok(copied);
+            let copied = match kind(&stat) {
+                FileType::RegularFile => self.file(name, &stat)?,
+                FileType::Symlink => self.symlink(name, &stat)?,
+                FileType::Directory => return Ok(Copied::Folder),
+                other => return Err(CopyError::Special(word(other))),
+            };
+            if let Some(copy) = copied {
+                return Ok(Copied::File { source: stat, copy });
             }
         }
         Err(CopyError::Torn)
     }
 
-    /// Copies what could be opened; `None` if it changed meanwhile and nothing was kept.
-    fn opened(&mut self, name: &OsStr, from: &File) -> Result<Option<Copied>, CopyError> {
-        let source = fstat(from).map_err(read)?;
-        match kind(&source) {
-            FileType::RegularFile => {
-                let copy = self.file(name, from, &source)?;
-                Ok(copy.map(|copy| Copied::File { source, copy }))
-            }
-            FileType::Directory => Ok(Some(Copied::Folder)),
-            other => Err(CopyError::Special(word(other))),
-        }
-    }
-
-    /// Copies what cannot be opened because it is no file, or says why the file cannot.
-    fn unopened(&mut self, name: &OsStr, error: Errno) -> Result<Option<Copied>, CopyError> {
-        let folder = self.folders.source().expect("it was just looked for there");
-        let source = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => stat,
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Some(Copied::Missing)),
+    /// The stat data of the copy; `None` if the source changed meanwhile and nothing was kept.
+    fn file(&mut self, name: &OsStr, stat: &Stat) -> Result<Option<Stat>, CopyError> {
+        let folder = self.folders.source().expect("the file was just seen in it");
+        // NONBLOCK: should a FIFO have taken the file's place, opening it must not wait.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let from = match openat(folder, name, flags, Mode::empty()) {
+            Ok(from) => File::from(from),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
             Err(error) => return Err(read(error)),
         };
-        match kind(&source) {
-            // Something else was there a moment ago.
-            FileType::RegularFile if matches!(error, Errno::NOENT | Errno::LOOP | Errno::NXIO) => {
-                Ok(None)
-            }
-            FileType::RegularFile => Err(read(error)),
-            FileType::Symlink => {
-                let copy = self.symlink(name, &source)?;
-                Ok(copy.map(|copy| Copied::File { source, copy }))
-            }
-            FileType::Directory => Ok(Some(Copied::Folder)),
-            other => Err(CopyError::Special(word(other))),
-        }
-    }
-
-    /// The stat data of the copy; `None` if the source changed meanwhile and nothing was kept.
-    fn file(&mut self, name: &OsStr, from: &File, stat: &Stat) -> Result<Option<Stat>, CopyError> {
         let folder = self.folders.copy().map_err(write)?;
         let to = File::from(create(folder, name, stat).map_err(write)?);
-        match self.transfer.content(from, &to, stat, self.progress, &mut self.buffer) {
+        match self.transfer.content(&from, &to, stat, self.progress, &mut self.buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(CopyError::Stopped),
             result => result.map_err(write)?,
         }
-        if is_torn(stat, &fstat(from).map_err(read)?) {
+        if is_torn(stat, &fstat(&from).map_err(read)?) {
             unlinkat(folder, name, AtFlags::empty()).map_err(write)?;
             return Ok(None);
         }
@@ -156,12 +133,6 @@ impl<'a> Copier<'a> {
         };
         make().map(Some).map_err(write)
     }
-}
-
-fn open_file(folder: BorrowedFd<'_>, name: &OsStr) -> Result<File, Errno> {
-    // NONBLOCK: should there be a FIFO in a file's place, opening it must not wait.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    openat(folder, name, flags, Mode::empty()).map(File::from)
 }
 
 fn create(folder: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<OwnedFd, Errno> {
