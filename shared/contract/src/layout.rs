@@ -23,6 +23,7 @@
 //!         ├── user/
 //!         │   ├── execution/
 //!         │   │   ├── events.jsonl      steps' boundaries mirrored; output of no step
+//!         │   │   ├── {script,after_script}.sh   only where too long for an argument (128 KiB)
 //!         │   │   └── {before_script,script,after_script}/<NN>/
 //!         │   │       ├── events.jsonl  the step's boundaries and output
 //!         │   │       └── summary.json                                   StepSummary
