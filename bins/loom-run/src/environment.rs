@@ -180,7 +180,7 @@ fn value_of<'a>(
 
 #[cfg(test)]
 mod tests {
-    use libloom_contract::graph::{Policy, Provider, Variable};
+    use libloom_contract::graph::Variable;
 
     use super::*;
 
@@ -190,27 +190,8 @@ mod tests {
             value: (*value).into(),
             origin: None,
         };
-        Node {
-            id: "build".into(),
-            label: "build".into(),
-            stage: "ci".into(),
-            target: "linux".into(),
-            provider: Provider::Host,
-            image: None,
-            steps: Vec::new(),
-            variables: variables.iter().map(variable).collect(),
-            secrets: Vec::new(),
-            services: Vec::new(),
-            cache: Vec::new(),
-            artifacts: None,
-            needs: None,
-            policy: Policy::default(),
-            rules: Vec::new(),
-            resources: None,
-            runner_pool: None,
-            invariant: None,
-            position: None,
-        }
+        let variables = variables.iter().map(variable).collect();
+        Node { variables, ..Node::host("build", "ci") }
     }
 
     #[test]

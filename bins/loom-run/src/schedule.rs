@@ -242,7 +242,7 @@ impl<'a> Schedule<'a> {
 
 #[cfg(test)]
 mod tests {
-    use libloom_contract::graph::{AllowFailure, Need, Policy, Provider};
+    use libloom_contract::graph::{AllowFailure, Need};
 
     use super::*;
 
@@ -263,27 +263,8 @@ mod tests {
 
     fn node(id: &str, stage: &str, needs: Option<&[&str]>) -> Node {
         let need = |job: &&str| Need { job: (*job).into(), optional: false, artifacts: true };
-        Node {
-            id: id.into(),
-            label: id.into(),
-            stage: stage.into(),
-            target: "linux".into(),
-            provider: Provider::Host,
-            image: None,
-            steps: Vec::new(),
-            variables: Vec::new(),
-            secrets: Vec::new(),
-            services: Vec::new(),
-            cache: Vec::new(),
-            artifacts: None,
-            needs: needs.map(|needs| needs.iter().map(need).collect()),
-            policy: Policy::default(),
-            rules: Vec::new(),
-            resources: None,
-            runner_pool: None,
-            invariant: None,
-            position: None,
-        }
+        let needs = needs.map(|needs| needs.iter().map(need).collect());
+        Node { needs, ..Node::host(id, stage) }
     }
 
     /// Runs everything that may run, in waves; `fails` fail. Gives waves of started jobs and

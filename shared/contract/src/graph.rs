@@ -136,6 +136,31 @@ pub struct Node {
 }
 
 impl Node {
+    /// A host job that has nothing but an id, which is its label too, and a stage.
+    pub fn host(id: &str, stage: &str) -> Self {
+        Node {
+            id: id.to_owned(),
+            label: id.to_owned(),
+            stage: stage.to_owned(),
+            target: "linux".to_owned(),
+            provider: Provider::Host,
+            image: None,
+            steps: Vec::new(),
+            variables: Vec::new(),
+            secrets: Vec::new(),
+            services: Vec::new(),
+            cache: Vec::new(),
+            artifacts: None,
+            needs: None,
+            policy: Policy::default(),
+            rules: Vec::new(),
+            resources: None,
+            runner_pool: None,
+            invariant: None,
+            position: None,
+        }
+    }
+
     fn clear_provenance(&mut self) {
         self.position = None;
         self.steps.iter_mut().for_each(|step| step.position = None);

@@ -100,27 +100,8 @@ pub(crate) fn draft(
 }
 
 fn empty_node(name: &str, image: Option<Image>) -> GraphNode {
-    GraphNode {
-        id: name.to_owned(),
-        label: name.to_owned(),
-        stage: String::new(),
-        target: "linux".to_owned(),
-        provider: if image.is_some() { Provider::Docker } else { Provider::Host },
-        image,
-        steps: Vec::new(),
-        variables: Vec::new(),
-        secrets: Vec::new(),
-        services: Vec::new(),
-        cache: Vec::new(),
-        artifacts: None,
-        needs: None,
-        policy: libloom_contract::graph::Policy::default(),
-        rules: Vec::new(),
-        resources: None,
-        runner_pool: None,
-        invariant: None,
-        position: None,
-    }
+    let provider = if image.is_some() { Provider::Docker } else { Provider::Host };
+    GraphNode { provider, image, ..GraphNode::host(name, "") }
 }
 
 fn place(check: &mut Checker<'_>, node: &mut GraphNode, fields: &Mapping, stages: &[String]) {

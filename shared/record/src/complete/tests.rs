@@ -11,7 +11,7 @@ use std::{
 use libloom_contract::{
     Document as _, Reason, Status, Timestamp,
     event::{Event, EventKind, PhaseCode, RunContext, RunPlan, Section, Stream},
-    graph::{Graph, Node, Policy, Provider, ScriptSection, Step},
+    graph::{Graph, Node, ScriptSection, Step},
     layout::{Layout, RunLayout},
     logs::{JobManifest, JobSummary, PhaseReport, PipelineManifest, RunSummary, StepSummary},
     receipt::{GraphPointer, RunReceipt},
@@ -84,27 +84,8 @@ fn graph() -> Graph {
         command: command.into(),
         position: None,
     };
-    let node = |id: &str, stage: &str| Node {
-        id: id.into(),
-        label: id.into(),
-        stage: stage.into(),
-        target: "linux".into(),
-        provider: Provider::Host,
-        image: None,
-        steps: vec![step(1, "make"), step(2, "make test"), step(3, "make clean")],
-        variables: Vec::new(),
-        secrets: Vec::new(),
-        services: Vec::new(),
-        cache: Vec::new(),
-        artifacts: None,
-        needs: None,
-        policy: Policy::default(),
-        rules: Vec::new(),
-        resources: None,
-        runner_pool: None,
-        invariant: None,
-        position: None,
-    };
+    let steps = vec![step(1, "make"), step(2, "make test"), step(3, "make clean")];
+    let node = |id: &str, stage: &str| Node { steps: steps.clone(), ..Node::host(id, stage) };
     Graph {
         schema_version: Graph::FORMAT.to_string(),
         kind: Graph::KIND.into(),
