@@ -159,8 +159,8 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    fn damaged(&self, reason: impl ToString) -> RestoreError {
-        RestoreError::Damaged { path: self.path.clone(), reason: reason.to_string() }
+    fn damaged(&self, reason: impl Into<String>) -> RestoreError {
+        RestoreError::Damaged { path: self.path.clone(), reason: reason.into() }
     }
 
     fn cannot_write(&self, source: io::Error) -> RestoreError {
