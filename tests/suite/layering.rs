@@ -12,6 +12,7 @@ use serde_json::Value;
 /// Package and the members of this workspace that it may link.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("libloom-contract", &[]),
+    ("libloom-archive", &["libloom-contract"]),
     ("libloom-console", &["libloom-contract"]),
     ("libloom-entry", &["libloom-console", "libloom-contract"]),
     ("libloom-record", &["libloom-contract"]),
