@@ -107,18 +107,24 @@ struct ShellOutcome {
 }
 
 /// Runs the job's shells: `before_script` and `script` in one, `after_script` in another.
-pub fn run(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution> {
+pub fn run(
+    run: &Run,
+    node: &Node,
+    workspace: &Path,
+    log: &mut JobLog<'_>,
+) -> io::Result<Execution> {
     let (_, execution) = log.phase(PhaseCode::JobExecution, |log| {
-        let execution = shells(run, node, log)?;
+        let execution = shells(run, node, workspace, log)?;
         Ok((execution.verdict.clone(), execution))
     })?;
     Ok(execution)
 }
 
-fn shells(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution> {
+fn shells(run: &Run, node: &Node, workspace: &Path, log: &mut JobLog<'_>) -> io::Result<Execution> {
     let inherited = run.inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-    let environment = environment::of_host_job(inherited, &run.predefined().of_job(node), node);
-    let job = Job { run, node, environment, deadline: deadline(node) };
+    let environment =
+        environment::of_host_job(inherited, &run.predefined_in(workspace).of_job(node), node);
+    let job = Job { run, node, workspace, environment, deadline: deadline(node) };
 
     let layout = log.layout.clone();
     let subject = steps::execution_subject(&node.id);
@@ -171,6 +177,8 @@ fn link_scripts(layout: &JobLayout) -> io::Result<()> {
 struct Job<'a> {
     run: &'a Run,
     node: &'a Node,
+    /// Folder the job works in.
+    workspace: &'a Path,
     environment: JobEnvironment,
     deadline: Option<Instant>,
 }
@@ -188,7 +196,7 @@ impl Job<'_> {
             program: &self.run.shell,
             arguments: self.arguments(script),
             environment: &self.environment.all,
-            workspace: self.run.workspace(),
+            workspace: self.workspace,
             marks: self.marks(),
             deadline: self.deadline.filter(|_| kind.decides),
             grace: self.run.grace,
@@ -213,7 +221,7 @@ impl Job<'_> {
     fn script(&self, entries: &[&Step], nonce: &str, file: &Path) -> io::Result<String> {
         let commands: Vec<&str> = entries.iter().map(|step| step.command.as_str()).collect();
         let prelude = Prelude {
-            workspace: self.run.workspace(),
+            workspace: self.workspace,
             path: &self.environment.path,
             variables: &self.environment.own,
         };
