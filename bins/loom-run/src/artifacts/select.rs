@@ -135,8 +135,7 @@ mod tests {
         }
         fs::create_dir(folder.path().join("dist/empty")).unwrap();
         symlink("/etc", folder.path().join("dist/link")).unwrap();
-        let _socket =
-            std::os::unix::net::UnixListener::bind(folder.path().join("dist/s")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("dist/s")).unwrap();
         let (include, exclude) = (texts(include), texts(exclude));
         let mut workspace = Folder::open(folder.path()).unwrap();
         let found = select(&mut workspace, &include, &exclude).unwrap();
