@@ -8,7 +8,7 @@ use regex::Regex;
 
 use crate::{
     follow, resolve,
-    select::select,
+    select::{SelectedJob, select},
     shown::{Pick, Shown},
     when::{self, When},
 };
@@ -75,7 +75,7 @@ pub(crate) fn run(
     let run_id = resolve(layout, arguments.run.as_deref())?;
     let run = layout.run(&run_id);
     let selected = select(&run, arguments.job.as_deref(), arguments.step.as_deref())?;
-    if selected.iter().all(|job| job.is_empty()) {
+    if selected.iter().all(SelectedJob::is_empty) {
         context.console.note(nothing(layout, &run_id));
         return Ok(exit::DONE);
     }
