@@ -15,7 +15,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("libloom-console", &["libloom-contract"]),
     ("libloom-entry", &["libloom-console", "libloom-contract"]),
     ("libloom-record", &["libloom-contract"]),
+    ("libloom-redact", &[]),
     ("libloom-rules", &["libloom-contract"]),
+    ("libloom-secrets", &["libloom-contract"]),
     ("libloom-workflow", &["libloom-contract", "libloom-rules"]),
     ("libloom-testkit", &["libloom-contract"]),
     ("loom", &["libloom-console", "libloom-contract", "libloom-entry"]),
@@ -38,12 +40,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "libloom-contract",
             "libloom-entry",
             "libloom-record",
+            "libloom-redact",
             "libloom-rules",
+            "libloom-secrets",
         ],
     ),
     ("loom-logs", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-record"]),
     ("loom-tests", &[]),
-    ("loom-benches", &["libloom-contract", "libloom-testkit"]),
+    ("loom-benches", &["libloom-contract", "libloom-redact", "libloom-testkit"]),
 ];
 
 /// What a test of any package may use besides: nothing that a user ever gets.

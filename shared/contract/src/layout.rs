@@ -304,6 +304,11 @@ impl PartLayout {
     }
 }
 
+/// Folder of a run's secret values in the temp folder, while its jobs need them.
+pub fn secrets(temp: &Path, run_id: &str) -> PathBuf {
+    temp.join(format!("loom-secrets-{run_id}"))
+}
+
 /// Id of a run that begins at `time`.
 pub fn run_id(time: crate::Timestamp) -> String {
     format!("loom-run-local-{}", time.nanoseconds())
