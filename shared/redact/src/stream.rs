@@ -3,7 +3,7 @@
 use aho_corasick::automaton::StateID;
 use memchr::memchr2;
 
-use crate::{Redactor, forms::is_line_end};
+use crate::{Redactor, automaton::Automaton, forms::is_line_end};
 
 /// Longest beginning of a value that [`Stream::release`] lets go, in bytes; also at most a
 /// quarter of the value.
@@ -34,7 +34,7 @@ pub struct Stream<'r> {
 
 impl<'r> Stream<'r> {
     pub(crate) fn new(redactor: &'r Redactor) -> Self {
-        let state = redactor.automaton.as_ref().map_or(StateID::ZERO, |found| found.start());
+        let state = redactor.automaton.as_ref().map_or(StateID::ZERO, Automaton::start);
         Stream { redactor, state, held: Vec::new(), hidden: Vec::new() }
     }
 

@@ -17,7 +17,6 @@ use crate::{Value, bytes};
 /// The files of one job; removed when this is dropped.
 #[derive(Debug)]
 pub struct Files {
-    run: PathBuf,
     folder: PathBuf,
 }
 
@@ -35,9 +34,8 @@ impl Files {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => require_own(&run)?,
             made => made.map_err(|error| named(&run, &error))?,
         }
-        let files = Files { run, folder };
-        make(&files.folder).map_err(|error| named(&files.folder, &error))?;
-        Ok(files)
+        make(&folder).map_err(|error| named(&folder, &error))?;
+        Ok(Files { folder })
     }
 
     /// Writes a value, readable by its owner only; its path.
@@ -64,11 +62,15 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        // Nobody is left to tell; the end of the run removes the whole folder once more.
+        // The end of the run removes the whole folder, and tells if that fails.
         let _ = fs::remove_dir_all(&self.folder);
-        // Empty once the last job is done.
-        let _ = fs::remove_dir(&self.run);
     }
+}
+
+/// Ids of the runs whose secrets lie in `temp`.
+pub fn runs(temp: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(temp).into_iter().flatten().flatten();
+    entries.filter_map(|entry| layout::run_of_secrets(entry.file_name().to_str()?))
 }
 
 /// Removes whatever a run left.
