@@ -24,6 +24,7 @@ mod run_output;
 mod run_secrets;
 mod run_shell;
 mod run_steps;
+mod run_variables;
 mod run_workspace;
 mod snapshot;
 mod snapshot_corners;

@@ -15,11 +15,11 @@ use libloom_contract::{
 };
 use libloom_record::phases::PhaseLedger;
 use libloom_redact::Redactor;
+use libloom_variables::{Override, Predefined};
 
 use crate::{
     cancel::{Cancel, Cause},
     display::Display,
-    environment::Predefined,
     processes::Registry,
     steps::ended_by,
     verdict::Verdict,
@@ -46,6 +46,10 @@ pub struct Run {
     pub inherited: Vec<(OsString, OsString)>,
     /// Folder of what lives no longer than the run.
     pub temp: PathBuf,
+    /// Values above those of the workflow, the highest last.
+    pub overrides: Vec<Override>,
+    /// What `changes` compares with; `None`: where the default branch was left.
+    pub changes_base: Option<String>,
     /// The shell of host jobs; empty when there is none.
     pub shell: PathBuf,
     /// Time between TERM and KILL.

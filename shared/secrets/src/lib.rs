@@ -175,7 +175,7 @@ mod tests {
             _ => None,
         });
         let value = Value { name: "A".into(), file: true, value: "s3cret".into() };
-        assert_eq!(resolved.values, [value.clone()]);
+        assert_eq!(resolved.values, std::slice::from_ref(&value));
         assert!(!format!("{value:?}").contains("s3cret"));
         let words = |errors: &[SecretError]| -> Vec<String> {
             errors.iter().map(|e| format!("{} {}", e.name, e.code.word())).collect()
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn only_values_in_variables_forbid_tracing() {
         let file = secret("A", "env://A", true);
-        assert_eq!(unsafe_to_trace(&[file.clone()]), None);
+        assert_eq!(unsafe_to_trace(std::slice::from_ref(&file)), None);
         let error = unsafe_to_trace(&[file.clone(), graph::Secret { file: false, ..file }]);
         assert_eq!(error.map(|error| error.code), Some(Code::UnsafeDebugTrace));
     }
