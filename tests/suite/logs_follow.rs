@@ -87,5 +87,5 @@ fn a_killed_run_ends_the_view_and_is_called_interrupted() {
         "{text}"
     );
     let exact = fs::read_to_string(&exact).unwrap();
-    assert!(exact.contains("begun\npart") || exact.ends_with("begun\n"), "{exact}");
+    assert!(exact.contains("\nbegun\n") && !exact.contains(" | "), "{exact}");
 }
