@@ -111,7 +111,7 @@ fn facts(asked: &Asked<'_>, context: &Context) -> Result<Result<Facts, u8>, Fail
     match &asked.setting.changes_base {
         Some(base) => arguments.extend(["--changes-base".into(), base.into()]),
         None if rules.iter().any(|rule| rule.changes.is_some()) => {
-            arguments.push("--changed".into())
+            arguments.push("--changed".into());
         }
         None => {}
     }
