@@ -22,6 +22,7 @@ mod run_guard;
 mod run_inherit;
 mod run_order;
 mod run_output;
+mod run_secrets;
 mod run_shell;
 mod run_steps;
 mod run_variables;
