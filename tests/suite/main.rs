@@ -5,6 +5,7 @@
 mod alias;
 mod check;
 mod compile;
+mod compile_evaluate;
 mod completions;
 mod contract;
 mod dispatch;
