@@ -44,6 +44,15 @@ impl From<std::time::SystemTime> for Timestamp {
     }
 }
 
+impl std::str::FromStr for Timestamp {
+    type Err = String;
+
+    /// Reads RFC 3339.
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Timestamp).map_err(|error: jiff::Error| error.to_string())
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.6}", self.0)
@@ -59,7 +68,7 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map(Timestamp).map_err(D::Error::custom)
+        text.parse().map_err(D::Error::custom)
     }
 }
 
