@@ -12,11 +12,15 @@ use serde_json::Value;
 /// Package and the members of this workspace that it may link.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("libloom-contract", &[]),
+    ("libloom-archive", &["libloom-contract"]),
     ("libloom-console", &["libloom-contract"]),
     ("libloom-entry", &["libloom-console", "libloom-contract"]),
     ("libloom-record", &["libloom-contract"]),
-    ("libloom-rules", &["libloom-contract"]),
-    ("libloom-workflow", &["libloom-contract", "libloom-rules"]),
+    ("libloom-redact", &[]),
+    ("libloom-secrets", &["libloom-contract"]),
+    ("libloom-variables", &["libloom-contract"]),
+    ("libloom-rules", &["libloom-contract", "libloom-variables"]),
+    ("libloom-workflow", &["libloom-contract", "libloom-rules", "libloom-variables"]),
     ("libloom-testkit", &["libloom-contract"]),
     ("loom", &["libloom-console", "libloom-contract", "libloom-entry"]),
     ("loom-check", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-workflow"]),
@@ -27,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "libloom-contract",
             "libloom-entry",
             "libloom-rules",
+            "libloom-variables",
             "libloom-workflow",
         ],
     ),
@@ -34,16 +39,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "loom-run",
         &[
+            "libloom-archive",
             "libloom-console",
             "libloom-contract",
             "libloom-entry",
             "libloom-record",
+            "libloom-redact",
             "libloom-rules",
+            "libloom-secrets",
+            "libloom-variables",
         ],
     ),
     ("loom-logs", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-record"]),
     ("loom-tests", &[]),
-    ("loom-benches", &["libloom-contract", "libloom-testkit"]),
+    ("loom-benches", &["libloom-contract", "libloom-redact", "libloom-testkit"]),
 ];
 
 /// What a test of any package may use besides: nothing that a user ever gets.

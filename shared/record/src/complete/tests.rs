@@ -92,6 +92,7 @@ fn graph() -> Graph {
         digest: "d1".into(),
         stages: vec!["build".into(), "deploy".into()],
         workflow_rules: Vec::new(),
+        variables: Vec::new(),
         nodes: vec![node("build", "build"), node("deploy", "deploy")],
         edges: Vec::new(),
         sources: Vec::new(),
@@ -141,6 +142,7 @@ fn history(layout: &Layout) -> Vec<(String, Event)> {
         graph_ir: Some(pointer),
         snapshot_path: Some("/tmp/ws".into()),
         snapshot_head_sha: None,
+        branch: Some("main".into()),
     };
     let phase = Subject::phase;
     let job = |code| Subject::job(code, "build");
