@@ -20,6 +20,7 @@ use crate::{
     rules::{self, Decided},
     run::Run,
     schedule::Start,
+    secrets,
     selection::Selection,
 };
 
@@ -102,6 +103,7 @@ pub fn plan(run: &Run, siblings: &Siblings) -> Result<Plan, Trouble> {
     make_workspace(run, siblings, rules_ask_for_changes(&graph))?;
     let graph = compile_again_if_changed(run, siblings, graph)?;
     let selection = select(run, &graph)?;
+    secrets::hide_all(run, &graph);
     let decided = rules::apply(run, graph);
     let Decided { graph, left } =
         decided.map_err(|error| Trouble::new(Reason::Rules, in_lines(&error)))?;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use libloom_contract::{
-    Reason, Status, Timestamp,
+    Reason, Timestamp,
     event::{Event, EventKind, PhaseCode, Section},
-    graph::{Graph, Node, Outcome, Provider},
+    graph::{Graph, Node, Provider},
     logs::JobSummary,
     version,
 };
@@ -17,11 +17,12 @@ use libloom_record::{attempts::earlier, events::EventLog};
 use serde_json::json;
 
 use crate::{
-    artifacts, attempts,
+    attempts,
     execution::{self, Execution},
-    isolate,
+    extraction, isolate,
     joblog::{JobLog, close_broken, loom_error},
     run::Run,
+    secrets::{self, Ready},
     steps::{FailingStep, milliseconds},
     verdict::Verdict,
 };
@@ -111,7 +112,7 @@ pub fn run(attempt: &Attempt<'_>) -> JobResult {
         Ok((execution, events))
     });
     let (execution, failing_events) = outcome.unwrap_or_else(|error| {
-        let execution = Execution::of(loom_error(&error));
+        let execution = Execution::of(run.hidden(&loom_error(&error)));
         let duration_ms = milliseconds(started.elapsed());
         close_broken(run, &summary(node, &execution, began, duration_ms));
         (execution, PathBuf::new())
@@ -142,45 +143,50 @@ pub fn record_not_run(attempt: &Attempt<'_>, verdict: &Verdict) -> io::Result<()
 
 fn phases(attempt: &Attempt<'_>, log: &mut JobLog<'_>) -> io::Result<Execution> {
     let Attempt { run, node, .. } = *attempt;
-    let prepared = log.phase(PhaseCode::JobProviderPrepare, |log| prepare(attempt, log))?;
-    let (verdict, workspace) = prepared;
-    let mut execution = match &workspace {
-        Some(workspace) => {
-            let execution = execution::run(run, node, workspace, log);
-            execution.unwrap_or_else(|error| Execution::of(loom_error(&error)))
+    let (verdict, ready) = log.phase(PhaseCode::JobProviderPrepare, |log| prepare(attempt, log))?;
+    let mut execution = Execution::of(verdict);
+    if let Some(ready) = &ready {
+        execution = execution::run(run, node, ready, log)
+            .unwrap_or_else(|error| Execution::of(loom_error(&error)));
+        if extraction::is_wanted(node, &execution) {
+            let phase = PhaseCode::JobArtifactRestore;
+            let extracted =
+                log.phase(phase, |log| extraction::run(run, node, &ready.workspace, log))?;
+            execution.take_failure_of(extracted.0);
         }
-        None => Execution::of(verdict),
-    };
-    if let Some(workspace) = workspace
-        && execution.began
-        && artifacts_are_wanted(node, &execution.verdict)
-    {
-        let extracted =
-            log.phase(PhaseCode::JobArtifactRestore, |log| extract(node, &workspace, log))?;
-        execution.take_failure_of(extracted.0);
     }
     log.phase(PhaseCode::JobCleanup, |log| clean_up(run, node, &execution, log))?;
+    execution.verdict = run.hidden(&execution.verdict);
     Ok(execution)
 }
 
-/// Chooses the provider and makes the workspace ready; gives it when the job's shell may start.
-fn prepare(attempt: &Attempt<'_>, log: &mut JobLog<'_>) -> io::Result<(Verdict, Option<PathBuf>)> {
-    let Attempt { run, graph, node, .. } = *attempt;
+/// Chooses the provider, makes the workspace ready and resolves secrets; then the job's shell may
+/// start.
+fn prepare(attempt: &Attempt<'_>, log: &mut JobLog<'_>) -> io::Result<(Verdict, Option<Ready>)> {
+    let Attempt { run, node, .. } = *attempt;
     let prepared = log.section(Section::Provider, |events| {
         note_attempt(attempt, events)?;
-        let workspace = match (refusal(node), run.isolate) {
-            (Some(verdict), _) => Err(verdict),
-            (None, false) => Ok(run.workspace().to_owned()),
-            (None, true) => isolate::make(run, graph, node)
-                .map_err(|error| Verdict::failure(Reason::SectionFailed, error.to_string())),
-        };
-        note_provider(node, run, workspace.as_deref().unwrap_or(run.workspace()), events)?;
-        Ok(workspace)
+        let workspace = refusal(node).map_or_else(|| workspace(attempt), Err);
+        note_provider(run, node, workspace.as_deref().unwrap_or(run.workspace()), events)?;
+        match workspace {
+            Ok(workspace) => secrets::prepare(run, node, workspace, events),
+            Err(verdict) => Ok(Err(verdict)),
+        }
     })?;
     Ok(match prepared {
-        Ok(workspace) => (Verdict::success(), Some(workspace)),
+        Ok(ready) => (Verdict::success(), Some(ready)),
         Err(verdict) => (verdict, None),
     })
+}
+
+/// The folder that the job works in.
+fn workspace(attempt: &Attempt<'_>) -> Result<PathBuf, Verdict> {
+    let Attempt { run, graph, node, .. } = *attempt;
+    if !run.isolate {
+        return Ok(run.workspace().to_owned());
+    }
+    isolate::make(run, graph, node)
+        .map_err(|error| Verdict::failure(Reason::SectionFailed, error.to_string()))
 }
 
 /// Says that there were attempts before this one.
@@ -194,8 +200,8 @@ fn note_attempt(attempt: &Attempt<'_>, events: &mut EventLog) -> io::Result<()> 
 }
 
 fn note_provider(
-    node: &Node,
     run: &Run,
+    node: &Node,
     workspace: &Path,
     events: &mut EventLog,
 ) -> io::Result<()> {
@@ -231,10 +237,6 @@ pub fn notes(node: &Node) -> Vec<String> {
             "`artifacts.reports` is not built yet: reports are not read",
         ),
         (
-            artifacts.is_some_and(|artifacts| artifacts.expire_in_s.is_some()),
-            "`artifacts.expire_in` is not built yet: artifacts are kept",
-        ),
-        (
             node.runner_pool.is_some(),
             "`runner_pool` is for remote runs; a local run does not act on it",
         ),
@@ -263,49 +265,7 @@ fn refusal(node: &Node) -> Option<Verdict> {
         let message = "docker provider not built yet: the job wants `services`";
         return Some(Verdict::failure(Reason::ProviderUnavailable, message));
     }
-    let secret = node.secrets.first()?;
-    let message = format!(
-        "SECRETS_PROVIDER_UNAVAILABLE: secrets are not built yet: the job wants `{}`",
-        secret.name
-    );
-    Some(Verdict::failure(Reason::SecretUnavailable, message))
-}
-
-fn artifacts_are_wanted(node: &Node, verdict: &Verdict) -> bool {
-    node.artifacts.as_ref().is_some_and(|artifacts| match artifacts.when {
-        Outcome::Always => true,
-        Outcome::OnSuccess => verdict.status == Status::Success,
-        Outcome::OnFailure => verdict.status == Status::Failure,
-    })
-}
-
-fn extract(node: &Node, workspace: &Path, log: &mut JobLog<'_>) -> io::Result<(Verdict, ())> {
-    let Some(wanted) = &node.artifacts else { return Ok((Verdict::success(), ())) };
-    let folders = (log.layout.clone(), log.run_layout());
-    let extracted = log.section(Section::ArtifactExtract, |events| {
-        let found = artifacts::extract(workspace, wanted, &node.id, &folders.0, folders.1);
-        match found {
-            Ok(found) => {
-                let text = format!("{} files, {} bytes", found.entry.count, found.entry.bytes);
-                let note = events.subject().say(EventKind::Note, text);
-                events.append(note)?;
-                for pattern in &found.unmatched {
-                    let text = format!("nothing matches `{pattern}`");
-                    let note = events.subject().say(EventKind::Note, text);
-                    events.append(note)?;
-                }
-                Ok(Ok(found.entry))
-            }
-            Err(error) => Ok(Err(Verdict::failure(Reason::SectionFailed, error.to_string()))),
-        }
-    })?;
-    Ok(match extracted {
-        Ok(entry) => {
-            log.artifacts(entry);
-            (Verdict::success(), ())
-        }
-        Err(verdict) => (verdict, ()),
-    })
+    None
 }
 
 /// What had to be cleaned up, if anything, is said in a section of its own.
