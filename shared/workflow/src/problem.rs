@@ -80,7 +80,10 @@ pub(crate) struct Problem {
 
 impl Problem {
     /// An error with the general code.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn error(mark: Mark, message: impl Into<String>) -> Self {
+        #[cfg(test)]
+        crate::coverage::note_site();
         Problem {
             mark,
             about: None,
@@ -95,6 +98,7 @@ impl Problem {
     }
 
     /// A warning with its code.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn warning(code: &'static str, mark: Mark, message: impl Into<String>) -> Self {
         Problem { code, severity: Severity::Warning, ..Self::error(mark, message) }
     }

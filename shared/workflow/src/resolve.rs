@@ -169,7 +169,7 @@ fn parents_of<'r>(
     };
     let mut parents: Vec<(&str, Mark)> = Vec::new();
     for item in items {
-        let Some(name) = check.text(item, "extends") else { continue };
+        let Some(name) = check.name(item, "extends") else { continue };
         if let Some((_, first)) = parents.iter().find(|(earlier, _)| *earlier == name) {
             let problem = Problem::error(item.mark, format!("\"{name}\" is extended twice"));
             check.note(problem.fix("remove one of the two").related(*first, "first extended here"));

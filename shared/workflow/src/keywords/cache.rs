@@ -129,7 +129,7 @@ fn key(check: &mut Checker<'_>, node: &Node) -> Option<CacheKey> {
         check.some_texts(value, "cache.key.files")
     });
     let Some(template) = fields.get("template") else {
-        if fields.get("prefix").is_none() && fields.get("files").is_none() {
+        if fields.entries.is_empty() {
             let problem = Problem::error(node.mark, "\"cache.key\" says nothing");
             check.note(problem.fix("set prefix and files, or template"));
         }
