@@ -1,5 +1,7 @@
 //! What every keyword's check is made of: typed access to nodes that notes a problem and goes on.
 
+use std::collections::BTreeMap;
+
 use crate::names::nearest;
 use crate::problem::Problem;
 use crate::source::{Mark, Sources};
@@ -15,7 +17,7 @@ pub(crate) struct Checker<'s> {
     pub(crate) exists: &'s dyn Fn(&str) -> bool,
     problems: Vec<Problem>,
     /// Mistyped keys with what they were meant to be: that one is not missed as well.
-    meant: Vec<(Mark, String)>,
+    meant: BTreeMap<Mark, String>,
     /// Names that may still be compared in search of the nearest.
     comparisons: usize,
 }
@@ -35,7 +37,7 @@ impl<'s> Checker<'s> {
             workflow,
             exists,
             problems,
-            meant: Vec::new(),
+            meant: BTreeMap::new(),
             comparisons: MAX_COMPARISONS,
         }
     }
@@ -272,32 +274,58 @@ impl<'s> Checker<'s> {
     #[cfg_attr(test, track_caller)]
     pub(crate) fn unknown_keys(&mut self, mapping: &Mapping, known: &[&str], place: &str) {
         for entry in mapping.iter().filter(|entry| !known.contains(&&*entry.key)) {
-            self.unknown_key(entry, known, place);
+            self.unknown_key(mapping, entry, known, place);
         }
     }
 
     #[cfg_attr(test, track_caller)]
-    pub(crate) fn unknown_key(&mut self, entry: &Entry, known: &[&str], place: &str) {
+    pub(crate) fn unknown_key(
+        &mut self,
+        mapping: &Mapping,
+        entry: &Entry,
+        known: &[&str],
+        place: &str,
+    ) {
         let message = format!("unknown key \"{}\" {place}", entry.key);
         let problem = Problem::error(entry.key_mark, message);
-        let near = self.nearest(&entry.key, known.iter().copied());
-        if let Some(near) = near {
-            self.means(entry.key_mark, near);
-        }
+        let near = self.meant_key(mapping, entry, known);
         self.note(match near {
             Some(near) => problem.did_you_mean(Some(near)).edit(entry.key_mark, near),
             None => problem.fix("remove it"),
         });
     }
 
-    /// Remembers what a mistyped key was meant to be.
-    pub(crate) fn means(&mut self, key: Mark, meant: &str) {
-        self.meant.push((key, meant.to_owned()));
+    /// The known key that a mistyped one was meant to be, and remembers it: the nearest that its
+    /// mapping does not have.
+    pub(crate) fn meant_key<'k>(
+        &mut self,
+        mapping: &Mapping,
+        entry: &Entry,
+        known: &[&'k str],
+    ) -> Option<&'k str> {
+        let mut free = known.to_vec();
+        loop {
+            let near = self.nearest(&entry.key, free.iter().copied())?;
+            self.comparisons = self.comparisons.saturating_sub(mapping.entries.len());
+            if !self.is_taken(mapping, near) {
+                self.meant.insert(entry.key_mark, near.to_owned());
+                return Some(near);
+            }
+            free.retain(|name| *name != near);
+        }
+    }
+
+    /// Whether a mapping has a key, or one that was meant to be it.
+    fn is_taken(&self, mapping: &Mapping, name: &str) -> bool {
+        let is_meant = |mark| self.meant.get(mark).is_some_and(|meant| meant == name);
+        mapping.iter().any(|entry| &*entry.key == name || is_meant(&entry.key_mark))
     }
 
     /// Whether a mistyped key within `body` was meant to be `key`.
     pub(crate) fn is_meant(&self, key: &str, body: Mark) -> bool {
-        self.meant.iter().any(|(mark, name)| name == key && body.holds(*mark))
+        let first = Mark { end: body.start, ..body };
+        let last = Mark { start: body.end, ..body };
+        self.meant.range(first..=last).any(|(mark, name)| name == key && body.holds(*mark))
     }
 
     /// Notes that a key is missing in the mapping at `body`.

@@ -4,13 +4,17 @@
 //! In the crate, not beside it: [`crate::coverage`] looks at what these runs trip, and one test
 //! executable is what a run of `cargo mutants` can build a thousand times.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use libloom_contract::diagnostic::Diagnostic;
+use libloom_contract::diagnostic::{Diagnostic, Edit};
 
 use crate::{Compiled, Files, Located, code, compile, human, short};
+
+/// Where every fixture is taken to lie.
+const WORKFLOW: &str = ".loom/workflow.yml";
 
 /// Files that builds of the fixtures find.
 const DOCKERFILES: &[&str] = &["Dockerfile.ci", "nix/Dockerfile", ".loom/docker/Dockerfile"];
@@ -32,20 +36,19 @@ fn compile_fixture(file: &Path) -> Compiled {
 }
 
 fn compile_bytes(bytes: Vec<u8>) -> Compiled {
-    let read = |path: &str| -> io::Result<Vec<u8>> {
-        if path == UNREADABLE {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "permission denied"));
-        }
-        if let Some(depth) = deep(path) {
-            return Ok(
-                format!("include: [{{local: .loom/templates/deep-{}.yml}}]\n", depth + 1).into()
-            );
-        }
-        fs::read(folder().join(path.strip_prefix(".loom/").unwrap_or(path)))
-    };
     let exists = |path: &str| DOCKERFILES.contains(&path);
-    let files = Files { read: &read, exists: &exists };
-    compile(".loom/workflow.yml", bytes, &files)
+    compile(WORKFLOW, bytes, &Files { read: &read_fixture, exists: &exists })
+}
+
+fn read_fixture(path: &str) -> io::Result<Vec<u8>> {
+    if path == UNREADABLE {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "permission denied"));
+    }
+    if let Some(depth) = deep(path) {
+        let next = format!("include: [{{local: .loom/templates/deep-{}.yml}}]\n", depth + 1);
+        return Ok(next.into());
+    }
+    fs::read(folder().join(path.strip_prefix(".loom/").unwrap_or(path)))
 }
 
 fn fixtures(kind: &str) -> Vec<PathBuf> {
@@ -200,28 +203,64 @@ fn every_code_has_a_fixture() {
     }
 }
 
+/// The texts of a workflow's files with some edits applied, the last place first.
+fn edited(compiled: &Compiled, edits: &[&Edit]) -> BTreeMap<String, String> {
+    let files = compiled.sources.files().iter();
+    let mut texts: BTreeMap<String, String> =
+        files.map(|file| (file.path.clone(), file.text.clone())).collect();
+    let mut edits = edits.to_vec();
+    edits.sort_by_key(|edit| std::cmp::Reverse(edit.start));
+    for edit in edits {
+        let text = texts.get_mut(&edit.file).unwrap();
+        text.replace_range(edit.start..edit.end, &edit.replacement);
+    }
+    texts
+}
+
+/// What is wrong, without the places: an edit moves what stands behind it.
+fn told(compiled: &Compiled) -> Vec<(String, String)> {
+    let told = compiled.diagnostics.iter();
+    told.map(|diagnostic| (diagnostic.code.clone(), diagnostic.message.clone())).collect()
+}
+
+fn compile_texts(texts: &BTreeMap<String, String>) -> Compiled {
+    let read = |path: &str| match texts.get(path) {
+        Some(text) => Ok(text.clone().into_bytes()),
+        None => read_fixture(path),
+    };
+    let exists = |path: &str| DOCKERFILES.contains(&path);
+    let workflow = texts[WORKFLOW].clone().into_bytes();
+    compile(WORKFLOW, workflow, &Files { read: &read, exists: &exists })
+}
+
 #[test]
-fn edits_mend_what_they_belong_to() {
+fn an_edit_mends_what_it_belongs_to_and_makes_no_new_mistake() {
     for file in fixtures("bad") {
         let compiled = compile_fixture(&file);
+        let before = told(&compiled);
         for diagnostic in &compiled.diagnostics {
             let Some(edit) = &diagnostic.edit else { continue };
-            let source = compiled.sources.by_path(&edit.file).unwrap();
-            if source.path != ".loom/workflow.yml" {
-                continue;
-            }
-            let mut text = source.text.clone();
-            text.replace_range(edit.start..edit.end, &edit.replacement);
-            let files = Files { read: &|_| Err(io::ErrorKind::NotFound.into()), exists: &|_| true };
-            let after = compile(".loom/workflow.yml", text.into_bytes(), &files);
-            let same = |other: &&libloom_contract::diagnostic::Diagnostic| {
-                other.message == diagnostic.message
-                    && other.span.as_ref().map(|span| span.start)
-                        == diagnostic.span.as_ref().map(|span| span.start)
-            };
-            let still = after.diagnostics.iter().find(same);
-            assert!(still.is_none(), "{}: {still:?}", file.display());
+            let after = told(&compile_texts(&edited(&compiled, &[edit])));
+            let name = file.file_stem().unwrap().to_string_lossy();
+            let fewer = after.len() < before.len();
+            let new = after.iter().any(|told| !before.contains(told));
+            assert!(fewer && !new, "{name}: {edit:?} leaves {after:#?}");
         }
+    }
+}
+
+#[test]
+fn all_edits_together_leave_exactly_what_has_none() {
+    for file in fixtures("bad") {
+        let name = file.file_stem().unwrap().to_string_lossy();
+        let compiled = compile_fixture(&file);
+        let edits: Vec<&Edit> =
+            compiled.diagnostics.iter().filter_map(|diagnostic| diagnostic.edit.as_ref()).collect();
+        let without = compiled.diagnostics.iter().filter(|diagnostic| diagnostic.edit.is_none());
+        let expected: Vec<(String, String)> = without
+            .map(|diagnostic| (diagnostic.code.clone(), diagnostic.message.clone()))
+            .collect();
+        assert_eq!(told(&compile_texts(&edited(&compiled, &edits))), expected, "{name}");
     }
 }
 

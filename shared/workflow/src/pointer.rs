@@ -20,6 +20,15 @@ pub(crate) fn pointer_to(tree: &Node, mark: Mark) -> String {
     pointer
 }
 
+/// The value that stands at `mark`, but for its key.
+pub(crate) fn value_at(tree: &Node, mark: Mark) -> Option<&Node> {
+    let mut node = tree;
+    while node.mark != mark {
+        node = child_at(node, mark).filter(|(_, _, on_key)| !on_key)?.1;
+    }
+    Some(node)
+}
+
 /// The child that holds `mark`, its token, and whether the mark lies on its key. Children of a
 /// parsed tree stand in order of position.
 fn child_at(node: &Node, mark: Mark) -> Option<(String, &Node, bool)> {

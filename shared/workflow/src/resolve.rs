@@ -176,7 +176,10 @@ fn parents_of<'r>(
         } else if jobs.contains_key(name) {
             parents.push((name, item.mark));
         } else {
-            let near = check.nearest(name, entries.iter().map(|entry| &*entry.key));
+            let listed = |other: &str| items.iter().any(|item| item.as_string() == Some(other));
+            let others = entries.iter().map(|other| &*other.key);
+            let near =
+                check.nearest(name, others.filter(|other| *other != &*entry.key && !listed(other)));
             let mut problem = Problem::error(item.mark, format!("unknown template \"{name}\""))
                 .fix("define it here or in an included file")
                 .did_you_mean(near);

@@ -135,9 +135,10 @@ fn explain(error: &ScanError, rest: &str) -> (&'static str, String, String) {
             "close each bracket by one of its own kind",
         ),
         ErrorKind::InvalidTrailingSingleQuotedScalar
-        | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
-            syntax("text stands behind a closing quote", "quote the whole value, or put a comma between two")
-        }
+        | ErrorKind::InvalidTrailingDoubleQuotedScalar => syntax(
+            "text stands behind a closing quote",
+            "quote the whole value, or put a comma between two",
+        ),
         ErrorKind::UnknownQuotedScalarEscape => syntax(
             "a string in double quotes holds an unknown escape",
             "double the backslash, or use single quotes",

@@ -15,7 +15,8 @@ use crate::source::Mark;
 use crate::tree::{Entry, Kind, Mapping, Node, Stratum};
 
 /// Keys of the root that are no jobs.
-const ROOT_KEYS: &[&str] = &["version", "stages", "include", "workflow", "variables", "default"];
+pub(crate) const ROOT_KEYS: &[&str] =
+    &["version", "stages", "include", "workflow", "variables", "default"];
 
 /// Most values of all jobs together; a small file can be made to hold any number.
 const MAX_SIZE: usize = 500_000;
@@ -145,15 +146,12 @@ fn check_default(check: &mut Checker<'_>, entry: &Entry, stages: &[String]) {
 fn job_entries<'r>(check: &mut Checker<'_>, fields: &'r Mapping) -> Vec<&'r Entry> {
     let mut entries = Vec::new();
     for entry in fields.iter().filter(|entry| !ROOT_KEYS.contains(&&*entry.key)) {
-        let meant = check
-            .nearest(&entry.key, ROOT_KEYS.iter().copied())
-            .filter(|near| fields.get(near).is_none());
         let is_body = entry.value.as_mapping().is_some_and(looks_like_job);
-        if let (Some(near), false) = (meant, is_body) {
+        let meant = if is_body { None } else { check.meant_key(fields, entry, ROOT_KEYS) };
+        if let Some(near) = meant {
             let problem =
                 Problem::error(entry.key_mark, format!("unknown root key \"{}\"", entry.key));
             check.note(problem.did_you_mean(Some(near)).edit(entry.key_mark, near));
-            check.means(entry.key_mark, near);
         } else if is_stray_keyword(entry) {
             let message = format!("\"{}\" is a job keyword, not a root key", entry.key);
             check.note(Problem::error(entry.key_mark, message).fix("move it into \"default\""));

@@ -63,7 +63,7 @@ fn cache(check: &mut Checker<'_>, node: &Node, partial: bool) -> Option<Cache> {
     let fields = check.mapping(node, "cache")?;
     for entry in fields.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
         let message = "remove unknown cache key; allowed keys are name, disabled, paths, key, fallback_keys, policy, when";
-        let near = check.nearest(&entry.key, KEYS.iter().copied());
+        let near = check.meant_key(fields, entry, KEYS);
         let mut problem = Problem::error(entry.key_mark, message).did_you_mean(near);
         if let Some(near) = near {
             problem = problem.edit(entry.key_mark, near);
