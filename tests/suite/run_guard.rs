@@ -359,3 +359,29 @@ fn next_run_ends_and_completes_what_a_pair_killed_at_once_has_left() {
         assert_cancelled(&dead.expect("the killed run has a receipt"), "interrupted");
     });
 }
+
+#[test]
+fn interrupted_hunt_ends_its_repetition_and_starts_no_other() {
+    with_repo(|repo| {
+        job(repo, &["trap 'echo cleaned up; exit 0' TERM", "STAY"]);
+        let going = Going::start(repo, &["--until-fail"], 1);
+        kill(going.guard_pid(), Signal::INT);
+        let (status, stdout, stderr) = going.finish();
+        assert_eq!(status.code(), Some(130), "{stdout}{stderr}");
+        assert!(stderr.contains("1 repetitions: 0 failed"), "{stderr}");
+        assert_cancelled(&only_receipt(repo), "interrupt");
+    });
+}
+
+#[test]
+fn killed_hunt_ends_its_repetition() {
+    with_repo(|repo| {
+        job(repo, &["STAY"]);
+        let going = Going::start(repo, &["--until-fail"], 1);
+        kill(going.guard_pid(), Signal::KILL);
+        let (status, ..) = going.finish();
+        assert_eq!(status.signal(), Some(9));
+        assert_eq!(staying(repo), [0; 0]);
+        assert_cancelled(&only_receipt(repo), "interrupt");
+    });
+}

@@ -57,6 +57,8 @@ pub const CONFIG: &str = ".loom/config.yml";
 pub const RUNTIME: &str = ".loom/.runtime";
 /// The snapshot record inside a workspace, relative to its `.git`.
 pub const SNAPSHOT_RECORD_IN_GIT: &str = "loom-snapshot.json";
+/// How the name of a workspace ends that is being made or removed; it begins with a dot.
+pub const WORKSPACE_PARTIAL: &str = ".loom-partial";
 /// What the runtime directory's `.gitignore` holds.
 pub const RUNTIME_GITIGNORE: &str = "*\n";
 

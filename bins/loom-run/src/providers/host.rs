@@ -162,7 +162,7 @@ impl<'a> Watched<'a> {
                 self.read(index, &mut buffer, |bytes| reader.feed(stream, bytes))?;
             }
             reader.tick()?;
-            if may_have_ended && self.ended.is_none() && processes::has_ended(self.pid) {
+            if may_have_ended && self.ended.is_none() && libloom_processes::has_ended(self.pid) {
                 self.reap()?;
             }
             self.end_who_holds_the_pipes();
