@@ -18,7 +18,7 @@ use crate::source::{Mark, Sources};
 pub(crate) fn check_needs(
     check: &mut Checker<'_>,
     drafts: &[Draft],
-    templates: &HashSet<&str>,
+    names: &HashSet<&str>,
     stages: &[String],
 ) {
     let order = |stage: &str| stages.iter().position(|known| known == stage);
@@ -28,7 +28,7 @@ pub(crate) fn check_needs(
         for (need, mark) in draft.needs.iter().flatten() {
             let own = &draft.node;
             let Some(needed) = jobs.get(&*need.job) else {
-                note_unknown(check, own, need, *mark, &jobs, templates);
+                note_unknown(check, own, need, *mark, &jobs, names);
                 continue;
             };
             let (theirs, ours) = (order(&needed.node.stage), order(&own.stage));
@@ -58,18 +58,22 @@ fn note_unknown(
     need: &Need,
     mark: Mark,
     jobs: &BTreeMap<&str, &Draft>,
-    templates: &HashSet<&str>,
+    names: &HashSet<&str>,
 ) {
-    if is_template(&need.job) && templates.contains(&*need.job) {
+    if is_template(&need.job) && names.contains(&*need.job) {
         let message = format!("\"{}\" is a template, which never runs", need.job);
         check.note(Problem::error(mark, message).fix("need a job that extends it"));
         return;
     }
-    if templates.contains(&*need.job) {
+    // A job that is there, but so wrong that it became none.
+    if names.contains(&*need.job) {
         return;
     }
     let others = jobs.keys().copied().filter(|name| *name != own.id);
     let near = check.nearest(&need.job, others);
+    if near.is_none() && !check.complete {
+        return;
+    }
     let mut problem = Problem::error(mark, format!("unknown job \"{}\" in needs", need.job))
         .fix("name a job of this workflow")
         .did_you_mean(near);

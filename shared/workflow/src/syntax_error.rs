@@ -9,6 +9,7 @@ use crate::source::{FileId, Mark, as_u32};
 pub(crate) fn describe(file: FileId, text: &str, error: &ScanError) -> Problem {
     let at = floor(text, error.marker().byte_offset().unwrap_or(text.len()));
     let at = opening_quote(text, at, error.kind()).unwrap_or(at);
+    let at = tab(text, at, error).unwrap_or(at);
     let length = text[at..].chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8);
     let mark = Mark { file, start: as_u32(at), end: as_u32(at + length) };
     let here = text[at..].chars().next();
@@ -24,6 +25,16 @@ fn opening_quote(text: &str, at: usize, kind: &ErrorKind) -> Option<usize> {
         }
         _ => None,
     }
+}
+
+/// A line that is indented with a tab is told of at the text before it that it would go on.
+fn tab(text: &str, at: usize, error: &ScanError) -> Option<usize> {
+    if *error.kind() != ErrorKind::TabInPlainScalar {
+        return None;
+    }
+    let next = at + text[at..].find('\n')? + 1;
+    let blank = text[next..].len() - text[next..].trim_start_matches([' ', '\t']).len();
+    text[next..next + blank].find('\t').map(|tab| next + tab)
 }
 
 fn floor(text: &str, at: usize) -> usize {
@@ -73,6 +84,9 @@ fn explain(error: &ScanError, here: Option<char>) -> (&'static str, String, Stri
         }
         ErrorKind::ExpectedBlockSequenceEntry => {
             syntax("expected \"- \" here", "indent this line like the entries above it")
+        }
+        _ if here == Some('\t') => {
+            syntax("a tab is not allowed in indentation", "indent with spaces")
         }
         _ => syntax(&format!("invalid YAML: {}", error.info()), "correct the syntax at this place"),
     }
