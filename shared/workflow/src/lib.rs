@@ -17,7 +17,11 @@ mod assemble;
 mod blocks;
 mod canonical;
 mod check;
+#[cfg(test)]
+mod coverage;
 mod explain;
+#[cfg(test)]
+mod fixtures;
 mod job;
 mod keywords;
 mod load;

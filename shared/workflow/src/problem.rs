@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use libloom_contract::diagnostic::{Diagnostic, Edit, Related, Severity, WF_SCHEMA_V1};
 
-use crate::pointer::pointer_to;
+use crate::pointer::{pointer_to, value_at};
 use crate::source::{FileId, Mark, Sources};
 use crate::tree::Node;
 use crate::yaml;
@@ -82,7 +82,10 @@ pub(crate) struct Problem {
 
 impl Problem {
     /// An error with the general code.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn error(mark: Mark, message: impl Into<String>) -> Self {
+        #[cfg(test)]
+        crate::coverage::note_site();
         Problem {
             mark,
             about: None,
@@ -97,6 +100,7 @@ impl Problem {
     }
 
     /// A warning with its code.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn warning(code: &'static str, mark: Mark, message: impl Into<String>) -> Self {
         Problem { code, severity: Severity::Warning, ..Self::error(mark, message) }
     }
@@ -151,6 +155,10 @@ impl Problem {
     fn place(self, sources: &Sources, tree: Option<&Node>) -> Diagnostic {
         let file = sources.file(self.mark.file);
         let related = |(mark, message)| Related { span: sources.span(mark), message };
+        // Another word in place of a block scalar's text would still end in a newline.
+        let is_block = |mark: &Mark| {
+            tree.and_then(|tree| value_at(tree, *mark)).is_some_and(Node::is_block_scalar)
+        };
         let edit = |(mark, replacement): (Mark, String)| Edit {
             file: sources.file(mark.file).path.clone(),
             start: mark.start as usize,
@@ -168,7 +176,7 @@ impl Problem {
             suggestion: self.suggestion,
             related: self.related.into_iter().map(related).collect(),
             include_chain: if file.chain.len() > 1 { file.chain.clone() } else { Vec::new() },
-            edit: self.edit.map(edit),
+            edit: self.edit.filter(|(mark, _)| !is_block(mark)).map(edit),
         }
     }
 }

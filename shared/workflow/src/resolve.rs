@@ -212,7 +212,7 @@ fn parents_of<'r>(
     let mut parents: Vec<(&str, Mark)> = Vec::new();
     let mut all = true;
     for item in items {
-        let Some(name) = check.text(item, "extends") else {
+        let Some(name) = check.name(item, "extends") else {
             all = false;
             continue;
         };
@@ -223,7 +223,10 @@ fn parents_of<'r>(
             parents.push((name, item.mark));
         } else {
             all = false;
-            let near = check.nearest(name, known.entries.iter().map(|entry| &*entry.key));
+            let listed = |other: &str| items.iter().any(|item| item.as_string() == Some(other));
+            let others = known.entries.iter().map(|other| &*other.key);
+            let near =
+                check.nearest(name, others.filter(|other| *other != &*entry.key && !listed(other)));
             if known.lost.contains(name) || (near.is_none() && !check.complete) {
                 continue;
             }
