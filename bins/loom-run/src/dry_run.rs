@@ -36,7 +36,8 @@ pub fn print(settings: Settings, context: &Context) -> Result<u8, Failure> {
     let started = Instant::now();
     let left = left_out(&plan);
     let (count, took) = (left.len(), started.elapsed());
-    context.console.detail(format_args!("scheduled {count} jobs in {took:.1?}"));
+    let milliseconds = took.as_secs_f64() * 1000.0;
+    context.console.detail(format_args!("scheduled {count} jobs in {milliseconds:.1} ms"));
     context.console.out(&table(&plan.graph, &left).render(context.console.out_paint()))?;
     let runs = left.iter().filter(|left| left.is_none()).count();
     context.console.status(format_args!(
