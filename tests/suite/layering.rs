@@ -14,11 +14,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("libloom-contract", &[]),
     ("libloom-console", &["libloom-contract"]),
     ("libloom-entry", &["libloom-console", "libloom-contract"]),
+    ("libloom-config", &["libloom-contract"]),
     ("libloom-record", &["libloom-contract"]),
     ("libloom-rules", &["libloom-contract"]),
     ("libloom-workflow", &["libloom-contract", "libloom-rules"]),
     ("libloom-testkit", &["libloom-contract"]),
-    ("loom", &["libloom-console", "libloom-contract", "libloom-entry"]),
+    ("loom", &["libloom-config", "libloom-console", "libloom-contract", "libloom-entry"]),
     ("loom-check", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-workflow"]),
     (
         "loom-compile",
@@ -30,10 +31,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "libloom-workflow",
         ],
     ),
-    ("loom-snapshot", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-record"]),
+    (
+        "loom-snapshot",
+        &[
+            "libloom-config",
+            "libloom-console",
+            "libloom-contract",
+            "libloom-entry",
+            "libloom-record",
+        ],
+    ),
     (
         "loom-run",
         &[
+            "libloom-config",
             "libloom-console",
             "libloom-contract",
             "libloom-entry",

@@ -55,6 +55,7 @@ use crate::{
     place::Place,
     processes::Registry,
     run::Run,
+    steps::JOB_OUTPUT_BYTES_MAX,
 };
 
 /// Runs the repository's workflow in an isolated workspace.
@@ -99,11 +100,12 @@ pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let Args { local: _, .. } = args;
     let root = context.repository_root()?;
     let workflow = workflow_in(&root, &context.cwd, args.workflow.as_deref())?;
+    let configured = configured(&root, context)?;
     let place = place::open(&root)?;
     match guard::split().or_could_not("cannot start the run's worker process")? {
         Role::Guard(ended) => Ok(after_worker(ended, &place, context)),
         Role::Worker(cancel) => {
-            let settings = Settings { args, root, workflow, cancel };
+            let settings = Settings { args, root, workflow, configured, cancel };
             in_worker(settings, &place, context)
         }
     }
@@ -156,7 +158,15 @@ struct Settings {
     args: Args,
     root: PathBuf,
     workflow: String,
+    configured: libloom_config::Settings,
     cancel: Cancel,
+}
+
+/// What the configuration files of the repository and of the user say.
+fn configured(root: &Path, context: &Context) -> Result<libloom_config::Settings, Failure> {
+    let files = libloom_config::files(Some(root), context.env.config_home().as_deref());
+    libloom_config::Settings::read(&files, context.env.home().as_deref())
+        .map_err(|error| Failure::could_not(error).hint("mend the configuration file"))
 }
 
 fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8, Failure> {
@@ -174,6 +184,7 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         shell: find_shell(context),
         grace: Duration::from_secs(args.grace.into()),
         jobs: args.jobs.map_or_else(processors, usize::from),
+        output_bytes_max: settings.configured.output_max_bytes.unwrap_or(JOB_OUTPUT_BYTES_MAX),
         logs: layout.run(&id),
         layout,
         display: Display::new(context.console.clone(), args.stream),
