@@ -12,12 +12,16 @@ use serde_json::Value;
 /// Package and the members of this workspace that it may link.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("libloom-contract", &[]),
+    ("libloom-archive", &["libloom-contract"]),
     ("libloom-console", &["libloom-contract"]),
     ("libloom-entry", &["libloom-console", "libloom-contract"]),
     ("libloom-config", &["libloom-contract"]),
     ("libloom-record", &["libloom-contract"]),
-    ("libloom-rules", &["libloom-contract"]),
-    ("libloom-workflow", &["libloom-contract", "libloom-rules"]),
+    ("libloom-redact", &[]),
+    ("libloom-secrets", &["libloom-contract"]),
+    ("libloom-variables", &["libloom-contract"]),
+    ("libloom-rules", &["libloom-contract", "libloom-variables"]),
+    ("libloom-workflow", &["libloom-contract", "libloom-rules", "libloom-variables"]),
     ("libloom-testkit", &["libloom-contract"]),
     ("loom", &["libloom-config", "libloom-console", "libloom-contract", "libloom-entry"]),
     ("loom-check", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-workflow"]),
@@ -28,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "libloom-contract",
             "libloom-entry",
             "libloom-rules",
+            "libloom-variables",
             "libloom-workflow",
         ],
     ),
@@ -49,12 +54,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "libloom-contract",
             "libloom-entry",
             "libloom-record",
+            "libloom-redact",
             "libloom-rules",
+            "libloom-secrets",
+            "libloom-variables",
         ],
     ),
     ("loom-logs", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-record"]),
     ("loom-tests", &[]),
-    ("loom-benches", &["libloom-contract", "libloom-testkit"]),
+    ("loom-benches", &["libloom-contract", "libloom-redact", "libloom-testkit"]),
 ];
 
 /// What a test of any package may use besides: nothing that a user ever gets.

@@ -5,6 +5,7 @@
 mod alias;
 mod check;
 mod compile;
+mod compile_evaluate;
 mod completions;
 mod contract;
 mod dispatch;
@@ -21,8 +22,10 @@ mod run_guard;
 mod run_inherit;
 mod run_order;
 mod run_output;
+mod run_secrets;
 mod run_shell;
 mod run_steps;
+mod run_variables;
 mod run_workspace;
 mod snapshot;
 mod snapshot_corners;

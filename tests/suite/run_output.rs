@@ -210,10 +210,16 @@ fn recording_ends_at_the_configured_bytes_and_the_job_goes_on() {
         assert_eq!(ran.step("flood", "script/02")["dropped_bytes"], 6);
         assert_eq!(ran.step("flood", "script/03")["status"], "success", "the job goes on");
         let text = "506 bytes of output were not recorded: `runtime.output.maxBytes` is 1000";
-        assert!(notes(&ran.events("jobs/flood/user/execution/events.jsonl")).iter().any(|n| n == text));
+        assert!(
+            notes(&ran.events("jobs/flood/user/execution/events.jsonl")).iter().any(|n| n == text)
+        );
         assert!(ran.stderr.contains(&format!("job `flood`: {text}")), "{}", ran.stderr);
 
         repo.write(".loom/config.yml", "runtime:\n  output:\n    maxbytes: 1000\n");
-        Ran::of(repo, &[]).expect_error(3, &["runtime.output.maxbytes", "line 3", "`maxBytes`"]);
+        Ran::of(repo, &[]).expect_code(3).expect_said(&[
+            "runtime.output.maxbytes",
+            "line 3",
+            "`maxBytes`",
+        ]);
     });
 }

@@ -17,6 +17,7 @@ use crate::{
     execution::{self, Execution},
     joblog::{JobLog, close_broken, loom_error},
     run::Run,
+    secrets::{self, Ready},
     steps::{FailingStep, milliseconds},
     verdict::Verdict,
 };
@@ -71,7 +72,7 @@ pub fn run(run: &Run, node: &Node) -> JobResult {
         Ok((execution, events))
     });
     let (execution, failing_events) = outcome.unwrap_or_else(|error| {
-        let execution = Execution::of(loom_error(&error));
+        let execution = Execution::of(run.hidden(&loom_error(&error)));
         let duration_ms = milliseconds(started.elapsed());
         close_broken(run, &summary(node, &execution, Some(started_at), duration_ms));
         (execution, PathBuf::new())
@@ -98,29 +99,33 @@ pub fn record_not_run(run: &Run, node: &Node, verdict: &Verdict) -> io::Result<(
 fn phases(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution> {
     let prepared = log.phase(PhaseCode::JobProviderPrepare, |log| prepare(run, node, log))?;
     let mut execution = match prepared {
-        (_, true) => {
-            let execution = execution::run(run, node, log);
+        (_, Some(ready)) => {
+            let execution = execution::run(run, node, &ready, log);
             execution.unwrap_or_else(|error| Execution::of(loom_error(&error)))
         }
-        (verdict, false) => Execution::of(verdict),
+        (verdict, None) => Execution::of(verdict),
     };
     if execution.began && artifacts_are_wanted(node, &execution.verdict) {
         let extracted = log.phase(PhaseCode::JobArtifactRestore, |log| extract(run, node, log))?;
         execution.take_failure_of(extracted.0);
     }
     log.phase(PhaseCode::JobCleanup, |log| clean_up(&execution, log))?;
+    execution.verdict = run.hidden(&execution.verdict);
     Ok(execution)
 }
 
-/// Chooses the provider; `true` when the job's shell may start.
-fn prepare(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict, bool)> {
+/// Chooses the provider and resolves secrets; then the job's shell may start.
+fn prepare(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict, Option<Ready>)> {
     let prepared = log.section(Section::Provider, |events| {
         note_provider(run, node, events)?;
-        Ok(refusal(node).map_or(Ok(()), Err))
+        match refusal(node) {
+            Some(verdict) => Ok(Err(verdict)),
+            None => secrets::prepare(run, node, events),
+        }
     })?;
     Ok(match prepared {
-        Ok(()) => (Verdict::success(), true),
-        Err(verdict) => (verdict, false),
+        Ok(ready) => (Verdict::success(), Some(ready)),
+        Err(verdict) => (verdict, None),
     })
 }
 
@@ -190,12 +195,7 @@ fn refusal(node: &Node) -> Option<Verdict> {
         let message = "docker provider not built yet: the job wants `services`";
         return Some(Verdict::failure(Reason::ProviderUnavailable, message));
     }
-    let secret = node.secrets.first()?;
-    let message = format!(
-        "SECRETS_PROVIDER_UNAVAILABLE: secrets are not built yet: the job wants `{}`",
-        secret.name
-    );
-    Some(Verdict::failure(Reason::SecretUnavailable, message))
+    None
 }
 
 fn artifacts_are_wanted(node: &Node, verdict: &Verdict) -> bool {

@@ -24,6 +24,7 @@ mod providers;
 mod rules;
 mod run;
 mod schedule;
+mod secrets;
 mod shell;
 mod steps;
 mod tree;
@@ -45,6 +46,8 @@ use libloom_contract::{
 };
 use libloom_entry::{Context, Failure, OrFail as _, is_executable};
 use libloom_record::{complete::complete, lock, phases::PhaseLedger};
+use libloom_secrets::files;
+use libloom_variables::Override;
 
 use crate::{
     bootstrap::Trouble,
@@ -86,6 +89,19 @@ pub struct Args {
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
+    /// Give a variable a value, above all that the workflow says; may be repeated
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = libloom_variables::assignment)]
+    vars: Vec<Override>,
+
+    /// Give variables the values of a file of NAME=value lines, below `--var` and above the
+    /// workflow; may be repeated
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+
+    /// What `changes` rules compare with [default: where the default branch was left]
+    #[arg(long, value_name = "REV")]
+    changes_base: Option<String>,
+
     /// Seconds that a job has to end after it was asked to, before it is killed
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
@@ -101,11 +117,12 @@ pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let root = context.repository_root()?;
     let workflow = workflow_in(&root, &context.cwd, args.workflow.as_deref())?;
     let configured = configured(&root, context)?;
+    let overrides = overrides(&args, &context.cwd)?;
     let place = place::open(&root)?;
     match guard::split().or_could_not("cannot start the run's worker process")? {
         Role::Guard(ended) => Ok(after_worker(ended, &place, context)),
         Role::Worker(cancel) => {
-            let settings = Settings { args, root, workflow, configured, cancel };
+            let settings = Settings { args, root, workflow, configured, overrides, cancel };
             in_worker(settings, &place, context)
         }
     }
@@ -130,8 +147,24 @@ fn workflow_in(root: &Path, cwd: &Path, wanted: Option<&Path>) -> Result<String,
     })
 }
 
+/// What the command line says of variables, the lowest first.
+fn overrides(args: &Args, cwd: &Path) -> Result<Vec<Override>, Failure> {
+    let mut overrides = Vec::new();
+    for file in &args.env_file {
+        let shown = file.display().to_string();
+        let what = format!("cannot read the variables of `{shown}`");
+        let text = fs::read_to_string(cwd.join(file)).or_could_not(&what)?;
+        let found = libloom_variables::dotenv(&text, &shown)
+            .map_err(|error| Failure::could_not(format!("{shown}:{error}")).context(&what))?;
+        overrides.extend(found);
+    }
+    overrides.extend(args.vars.iter().cloned());
+    Ok(overrides)
+}
+
 /// In the guard: the worker is gone, and so is everything it started.
 fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8 {
+    remove_secrets(&place.run_id(), context);
     let code = u8::try_from(ended.exit_code).unwrap_or(libloom_contract::exit::BUG);
     let Some((layout, run_id)) = place.of_repository() else { return code };
     let receipt = layout.run_receipt(&run_id);
@@ -148,6 +181,13 @@ fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8
     if ended.signal.is_some() { libloom_contract::exit::COULD_NOT } else { code }
 }
 
+/// No job runs any more; done by whichever of guard and worker is left.
+fn remove_secrets(run_id: &str, context: &Context) {
+    if let Err(error) = files::remove(&context.env.temp_folder(), run_id) {
+        context.console.error(format_args!("cannot remove the run's secrets: {error}"));
+    }
+}
+
 /// The run's last line. Whoever stopped reading still gets the exit code.
 fn say_receipt(receipt: &Path, context: &Context) {
     drop(context.console.out(&format!("receipt: {}\n", receipt.display())));
@@ -159,6 +199,7 @@ struct Settings {
     root: PathBuf,
     workflow: String,
     configured: libloom_config::Settings,
+    overrides: Vec<Override>,
     cancel: Cancel,
 }
 
@@ -181,6 +222,9 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         workflow: settings.workflow.clone(),
         command: context.argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
         inherited: context.env.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        temp: context.env.temp_folder(),
+        overrides: settings.overrides,
+        changes_base: args.changes_base.clone(),
         shell: find_shell(context),
         grace: Duration::from_secs(args.grace.into()),
         jobs: args.jobs.map_or_else(processors, usize::from),
@@ -192,6 +236,7 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         registry: Registry::default(),
         ledger: Mutex::new(PhaseLedger::new()),
         snapshot: OnceLock::new(),
+        redactor: OnceLock::new(),
         repo_root: settings.root,
         id,
     };
@@ -201,10 +246,11 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     };
     context.console.detail(format_args!("run: {}, {} jobs at a time", run.id, run.jobs));
     answer_first_interrupt(&run.cancel, run.grace, context);
-    let layout = run.layout.clone();
-    let dead = thread::spawn(move || aftermath::clear_up_after_dead_runs(&layout));
+    let (layout, temp) = (run.layout.clone(), run.temp.clone());
+    let dead = thread::spawn(move || aftermath::clear_up_after_dead_runs(&layout, &temp));
     let outcome = worker::work(&run, &context.siblings)
         .or_could_not(format_args!("cannot record the run in `{}`", run.logs.folder().display()));
+    remove_secrets(&run.id, context);
     for note in dead.join().unwrap_or_default() {
         context.console.note(note);
     }
