@@ -49,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "loom-run",
         &[
+            "libloom-archive",
             "libloom-config",
             "libloom-console",
             "libloom-contract",

@@ -13,6 +13,7 @@ mod docs;
 mod foreign;
 mod layering;
 mod logs;
+mod logs_follow;
 mod ran;
 mod run;
 mod run_artifacts;

@@ -3,9 +3,9 @@
 use std::{io, path::PathBuf, time::Instant};
 
 use libloom_contract::{
-    Reason, Status, Timestamp,
+    Reason, Timestamp,
     event::{Event, EventKind, PhaseCode, Section},
-    graph::{Node, Outcome, Provider},
+    graph::{Node, Provider},
     logs::JobSummary,
     version,
 };
@@ -13,8 +13,8 @@ use libloom_record::events::EventLog;
 use serde_json::json;
 
 use crate::{
-    artifacts,
     execution::{self, Execution},
+    extraction,
     joblog::{JobLog, close_broken, loom_error},
     run::Run,
     secrets::{self, Ready},
@@ -105,8 +105,9 @@ fn phases(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution>
         }
         (verdict, None) => Execution::of(verdict),
     };
-    if execution.began && artifacts_are_wanted(node, &execution.verdict) {
-        let extracted = log.phase(PhaseCode::JobArtifactRestore, |log| extract(run, node, log))?;
+    if extraction::is_wanted(node, &execution) {
+        let phase = PhaseCode::JobArtifactRestore;
+        let extracted = log.phase(phase, |log| extraction::run(run, node, log))?;
         execution.take_failure_of(extracted.0);
     }
     log.phase(PhaseCode::JobCleanup, |log| clean_up(&execution, log))?;
@@ -163,10 +164,6 @@ pub fn notes(node: &Node) -> Vec<String> {
             "`artifacts.reports` is not built yet: reports are not read",
         ),
         (
-            artifacts.is_some_and(|artifacts| artifacts.expire_in_s.is_some()),
-            "`artifacts.expire_in` is not built yet: artifacts are kept",
-        ),
-        (
             node.runner_pool.is_some(),
             "`runner_pool` is for remote runs; a local run does not act on it",
         ),
@@ -196,43 +193,6 @@ fn refusal(node: &Node) -> Option<Verdict> {
         return Some(Verdict::failure(Reason::ProviderUnavailable, message));
     }
     None
-}
-
-fn artifacts_are_wanted(node: &Node, verdict: &Verdict) -> bool {
-    node.artifacts.as_ref().is_some_and(|artifacts| match artifacts.when {
-        Outcome::Always => true,
-        Outcome::OnSuccess => verdict.status == Status::Success,
-        Outcome::OnFailure => verdict.status == Status::Failure,
-    })
-}
-
-fn extract(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict, ())> {
-    let Some(wanted) = &node.artifacts else { return Ok((Verdict::success(), ())) };
-    let folders = (log.layout.clone(), log.run_layout());
-    let extracted = log.section(Section::ArtifactExtract, |events| {
-        let found = artifacts::extract(run.workspace(), wanted, &node.id, &folders.0, folders.1);
-        match found {
-            Ok(found) => {
-                let text = format!("{} files, {} bytes", found.entry.count, found.entry.bytes);
-                let note = events.subject().say(EventKind::Note, text);
-                events.append(note)?;
-                for pattern in &found.unmatched {
-                    let text = format!("nothing matches `{pattern}`");
-                    let note = events.subject().say(EventKind::Note, text);
-                    events.append(note)?;
-                }
-                Ok(Ok(found.entry))
-            }
-            Err(error) => Ok(Err(Verdict::failure(Reason::SectionFailed, error.to_string()))),
-        }
-    })?;
-    Ok(match extracted {
-        Ok(entry) => {
-            log.artifacts(entry);
-            (Verdict::success(), ())
-        }
-        Err(verdict) => (verdict, ()),
-    })
 }
 
 /// What had to be cleaned up, if anything, is said in a section of its own.

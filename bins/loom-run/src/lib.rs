@@ -14,6 +14,7 @@ mod display;
 mod documents;
 mod environment;
 mod execution;
+mod extraction;
 mod guard;
 mod job;
 mod joblog;

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use libloom_console::size;
 use libloom_contract::quantity::size_bytes;
 use libloom_contract::{Timestamp, exit};
-use libloom_entry::{Context, Failure, OrFail};
+use libloom_entry::{Context, Failure, OrFail, parse_age};
 
 use crate::destination::{PARTIAL, is_being_made};
-use crate::list::{parse_duration, records, size};
+use crate::list::records;
 use crate::records::{Known, Records, entries};
 use crate::remove::{disk_usage, remove_tree};
 
@@ -27,7 +28,7 @@ pub(crate) struct PruneArgs {
     #[arg(long, value_name = "N")]
     keep: Option<usize>,
     /// Remove only what is older, such as 12h, 7d or 2w
-    #[arg(long, value_name = "AGE", value_parser = parse_duration)]
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
     older_than: Option<Duration>,
     /// Remove the oldest until all together take no more than SIZE on disk, such as 500M or 10G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]

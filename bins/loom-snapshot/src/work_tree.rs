@@ -28,7 +28,7 @@ use crate::progress::Progress;
 use crate::questions::{Questions, checked};
 use crate::repository::{Answers, Asked, Repository};
 use crate::source_index::{self, SourceIndex};
-use crate::special;
+use crate::special::Specials;
 use crate::stat::StatData;
 use crate::sums::{Files, Sums, Tracked, add_repository};
 use crate::transfer::Transfer;
@@ -161,7 +161,8 @@ impl Job<'_> {
         let to = open_root(self.copy)
             .map_err(|e| cannot_write(format_args!("cannot open `{}`", self.copy.display()), e))?;
         let Request { transfer, progress, .. } = *self.request;
-        let pool = Pool { source: from.as_fd(), copy: to.as_fd(), transfer, progress };
+        let (from, to) = (from.as_fd(), to.as_fd());
+        let pool = Pool { source: from, copy: to, transfer, progress, specials: None };
         let index = &source.index;
         let path = |at: usize| {
             let path = index.path(&index.entries[at]);
@@ -169,14 +170,11 @@ impl Job<'_> {
             (!is_again && !index.entries[at].is_sparse_folder()).then_some(path)
         };
         let tally = || Tracked { source, sums: Sums::default() };
-        let (tracked, special) = thread::scope(|scope| {
-            let git = &self.repository.git;
-            let untracked = self.request.untracked;
-            let special = scope.spawn(move || special::look(&pool, git, index, untracked));
-            let tracked = pool.copy(index.entries.len(), path, tally);
-            (tracked, special.join().expect("no thread panics"))
-        });
-        let tracked = Sums::join(tracked?.into_iter().map(|tally| tally.sums).collect());
+        let specials = Specials::beside(index);
+        let listing = Pool { specials: Some(&specials), ..pool };
+        let tracked = listing.copy(index.entries.len(), path, tally)?;
+        let tracked = Sums::join(tracked.into_iter().map(|tally| tally.sums).collect());
+        let notes = specials.finish(&pool, &self.repository.git, self.request.untracked)?;
         let present = |&(at, stat, mode): &(usize, StatData, u32)| Present {
             path: index.path(&index.entries[at]).to_vec(),
             stat,
@@ -184,7 +182,7 @@ impl Job<'_> {
         };
         let others = tracked.others.iter().map(present).collect();
         let counts = Counts::default();
-        let mut files = Files { notes: special?, clean: tracked.clean, others, counts };
+        let mut files = Files { notes, clean: tracked.clean, others, counts };
         files.counts.tracked = tracked.files;
         files.counts.deleted = tracked.missing;
         files.counts.symlinks = tracked.symlinks;

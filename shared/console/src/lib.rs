@@ -11,10 +11,12 @@ pub mod color;
 mod console;
 mod paint;
 mod printable;
+mod size;
 mod table;
 
 pub use color::{ColorChoice, ColorHints};
 pub use console::{Captured, Console, OutputError, Verbosity};
 pub use paint::{Label, Paint, Painted};
 pub use printable::printable;
+pub use size::size;
 pub use table::{Table, display_width};

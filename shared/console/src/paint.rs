@@ -29,6 +29,8 @@ pub enum Label {
     Running,
     /// Name of a job, step, command or file.
     Name,
+    /// What was searched for.
+    Match,
     /// Text of second rank: times, ids, counts.
     Dim,
 }
@@ -42,6 +44,7 @@ impl Label {
             Self::Note | Self::Hint => bold(AnsiColor::Cyan),
             Self::Success => bold(AnsiColor::Green),
             Self::Running => AnsiColor::Blue.on_default(),
+            Self::Match => bold(AnsiColor::Magenta),
             Self::Heading | Self::Name => Style::new().bold(),
             Self::Skipped | Self::Dim => Style::new().dimmed(),
         }
