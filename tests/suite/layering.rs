@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("libloom-archive", &["libloom-contract"]),
     ("libloom-console", &["libloom-contract"]),
     ("libloom-entry", &["libloom-console", "libloom-contract"]),
-    ("libloom-config", &["libloom-contract"]),
+    ("libloom-config", &["libloom-contract", "libloom-entry"]),
     ("libloom-record", &["libloom-contract"]),
     ("libloom-redact", &[]),
     ("libloom-secrets", &["libloom-contract"]),

@@ -1,6 +1,8 @@
 //! Every key that a configuration file may hold, and the walk that refuses all others.
 
-use crate::{Node, Value, nearest};
+use libloom_entry::nearest;
+
+use crate::{Node, Value};
 
 /// Keys whose values are for their readers to judge, names between dots.
 const KEYS: [&str; 7] = [

@@ -9,7 +9,6 @@
 
 mod keys;
 mod settings;
-mod suggest;
 mod yaml;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +16,6 @@ use std::path::{Path, PathBuf};
 use libloom_contract::layout;
 
 pub use settings::Settings;
-pub use suggest::nearest;
 pub use yaml::{Node, Value};
 
 /// The configuration files, the stronger first: of the repository at `root`, of the user whose
