@@ -19,6 +19,7 @@ use libloom_variables::Override;
 
 use crate::{
     Args, again::Earlier, cancel::Cancel, display::Display, place, processes::Registry, run::Run,
+    steps::JOB_OUTPUT_BYTES_MAX,
 };
 
 /// What a run is made of.
@@ -30,6 +31,7 @@ pub struct Settings {
     pub root: PathBuf,
     /// Workflow file, relative to it.
     workflow: String,
+    configured: libloom_config::Settings,
     overrides: Vec<Override>,
     earlier: Option<Earlier>,
 }
@@ -45,8 +47,9 @@ impl Settings {
         let earlier = Earlier::find(&args.again, &Layout::of_repository(&root))?;
         let known = earlier.as_ref().map(|run| run.workflow.as_path());
         let workflow = workflow_in(&root, &context.cwd, args.workflow.as_deref().or(known))?;
+        let configured = configured(&root, context)?;
         let overrides = overrides(&args, &context.cwd)?;
-        Ok(Settings { args, root, workflow, overrides, earlier })
+        Ok(Settings { args, root, workflow, configured, overrides, earlier })
     }
 
     /// The run that begins at this time.
@@ -66,6 +69,7 @@ impl Settings {
             shell: find_shell(context),
             grace: Duration::from_secs(args.grace.into()),
             jobs: args.jobs.map_or_else(processors, usize::from),
+            output_bytes_max: self.configured.output_max_bytes.unwrap_or(JOB_OUTPUT_BYTES_MAX),
             logs: layout.run(&id),
             layout,
             display: Display::new(context.console.clone(), args.stream),
@@ -104,6 +108,13 @@ fn workflow_in(root: &Path, cwd: &Path, wanted: Option<&Path>) -> Result<String,
         );
         Failure::could_not(error).hint("a workflow must lie in the repository it is run for")
     })
+}
+
+/// What the configuration files of the repository and of the user say.
+fn configured(root: &Path, context: &Context) -> Result<libloom_config::Settings, Failure> {
+    let files = libloom_config::files(Some(root), context.env.config_home().as_deref());
+    libloom_config::Settings::read(&files, context.env.home().as_deref())
+        .map_err(|error| Failure::could_not(error).hint("mend the configuration file"))
 }
 
 /// What the command line says of variables, the lowest first.
