@@ -29,7 +29,7 @@ use libloom_secrets::files;
 /// snapshot prune` and `loom logs prune`. Prints what it found, one thing a line.
 ///
 /// Exit codes: 0 all is clean now; 2 wrong command line; 3 something could not be removed.
-#[derive(Debug, Parser)]
+#[derive(Clone, Copy, Debug, Parser)]
 #[command(name = "loom-clean", about = "Removes what dead runs left behind, and nothing else")]
 pub struct Arguments {
     /// Only say what would be removed
@@ -42,10 +42,11 @@ pub struct Arguments {
 /// # Errors
 /// No repository, or something that cannot be removed.
 pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
+    let Arguments { dry_run } = arguments;
     let clean = Clean {
         layout: Layout::of_repository(&context.repository_root()?),
         temp: context.env.temp_folder(),
-        dry_run: arguments.dry_run,
+        dry_run,
         context,
     };
     let found = [
@@ -56,7 +57,7 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
         clean.unfinished_workspaces()?,
     ];
     let [processes, secrets, records, folders, workspaces] = found;
-    let [ended, completed, removed] = match arguments.dry_run {
+    let [ended, completed, removed] = match dry_run {
         true => ["would end", "would complete", "would remove"],
         false => ["ended", "completed", "removed"],
     };
