@@ -131,6 +131,7 @@ pub fn make_workspace(run: &Run, siblings: &Siblings, changed: bool) -> Result<(
 fn compile(run: &Run, siblings: &Siblings, folder: &Path) -> Result<Graph, Trouble> {
     let arguments = ["--events", "--workflow", &run.workflow].map(Into::into).to_vec();
     let call = Call { program: find(siblings, "loom-compile")?, arguments, folder };
+    run.display.work("compiling the workflow");
     child::document(&call, &run.cancel, |_| {})
         .map_err(|error| Trouble::of_child(run, Reason::WorkflowInvalid, error))
 }
@@ -140,7 +141,8 @@ fn snapshot(run: &Run, siblings: &Siblings, changed: bool) -> Result<Snapshot, T
     arguments.extend(changed.then(|| "--changed".into()));
     let call =
         Call { program: find(siblings, "loom-snapshot")?, arguments, folder: &run.repo_root };
-    child::document(&call, &run.cancel, |_| {})
+    run.display.work("copying the repository");
+    child::document(&call, &run.cancel, |message| run.display.heard(message))
         .map_err(|error| Trouble::of_child(run, Reason::SnapshotFailed, error))
 }
 

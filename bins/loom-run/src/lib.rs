@@ -131,6 +131,9 @@ fn workflow_in(root: &Path, cwd: &Path, wanted: Option<&Path>) -> Result<String,
 /// In the guard: the worker is gone, and so is everything it started.
 fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8 {
     let code = u8::try_from(ended.exit_code).unwrap_or(libloom_contract::exit::BUG);
+    if ended.signal.is_some() {
+        context.console.clear_abandoned_lines();
+    }
     let Some((layout, run_id)) = place.of_repository() else { return code };
     let receipt = layout.run_receipt(&run_id);
     if receipt.exists() {
@@ -192,12 +195,15 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     answer_first_interrupt(&run.cancel, run.grace, context);
     let layout = run.layout.clone();
     let dead = thread::spawn(move || aftermath::clear_up_after_dead_runs(&layout));
-    let outcome = worker::work(&run, &context.siblings)
+    let outcome = worker::work(&run, &context.siblings);
+    run.display.close();
+    let outcome = outcome
         .or_could_not(format_args!("cannot record the run in `{}`", run.logs.folder().display()));
     for note in dead.join().unwrap_or_default() {
         context.console.note(note);
     }
     let outcome = outcome?;
+    run.display.summary_text();
     report(&outcome, context);
     if let (Some(hint), false) =
         (aftermath::hint_at_kept_workspaces(&run.layout), context.console.is_quiet())

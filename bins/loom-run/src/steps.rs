@@ -26,7 +26,7 @@ use libloom_record::{
 use memchr::memrchr_iter;
 
 use crate::{
-    display::Display,
+    display::{Display, Unfinished},
     processes::Ended,
     shell::{
         batch::{Batch, Record},
@@ -74,6 +74,8 @@ struct Part {
     bytes: [u64; 2],
     dropped: u64,
     tail: VecDeque<Vec<u8>>,
+    /// Beginnings of lines that are not shown yet.
+    unfinished: [Unfinished; 2],
 }
 
 impl Part {
@@ -84,6 +86,7 @@ impl Part {
             bytes: [0; 2],
             dropped: 0,
             tail: VecDeque::new(),
+            unfinished: Default::default(),
         }
     }
 
@@ -119,7 +122,8 @@ impl Target<'_, '_> {
         self.part.lines += record.lines;
         self.part.bytes[index(stream)] += length;
         self.part.keep_tail(record.bytes);
-        self.display.output(self.job_id, stream, record.bytes);
+        let unfinished = &mut self.part.unfinished[index(stream)];
+        self.display.output((self.job_id, stream), record.bytes, record.partial, unfinished);
         if *self.room < length {
             return self.drop_record(length);
         }
@@ -163,8 +167,12 @@ pub struct FailingStep {
     pub step: String,
     /// The entry.
     pub command: String,
+    /// Where it stands in the workflow, as `file:line:column`.
+    pub position: Option<String>,
     /// Its events, relative to the run's folder.
     pub events_path: String,
+    /// Lines of both streams in all.
+    pub lines: u64,
     /// Its last lines, of both streams as they came.
     pub tail: Vec<Vec<u8>>,
 }
@@ -224,6 +232,7 @@ impl<'a, 'b> Steps<'a, 'b> {
         if let Some(Some(before)) = self.begun.last_mut() {
             before.ended = Some(now);
         }
+        self.sink.display.step(self.sink.job_id, step);
         let subject = Subject::step(&step.path(), self.sink.job_id);
         let start = subject.event(EventKind::Start);
         let mut log = EventLog::create(&self.sink.layout.step(step).events(), subject)?;
@@ -288,6 +297,15 @@ impl<'a, 'b> Steps<'a, 'b> {
         })
     }
 
+    /// A line that a step ended in, cut off where the record is.
+    fn show_unfinished_lines(&mut self, number: usize) {
+        let Some(Some(begun)) = self.begun.get_mut(number - 1) else { return };
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let unfinished = &mut begun.part.unfinished[index(stream)];
+            self.sink.display.output((self.sink.job_id, stream), b"", false, unfinished);
+        }
+    }
+
     /// Steps that have begun.
     pub fn begun_count(&self) -> usize {
         self.begun.len()
@@ -325,6 +343,7 @@ impl<'a, 'b> Steps<'a, 'b> {
     ) -> io::Result<()> {
         let number = self.entries.len() + 1;
         self.flush_batches(number, true)?;
+        self.show_unfinished_lines(number);
         let step = self.steps[number - 1];
         let begun = self.begun.get_mut(number - 1).and_then(Option::take);
         let mut summary = self.summary(step, verdict);
@@ -342,7 +361,9 @@ impl<'a, 'b> Steps<'a, 'b> {
                 self.failing = Some(FailingStep {
                     step: step.path(),
                     command: step.command.clone(),
+                    position: summary.position.clone(),
                     events_path: events_path.clone(),
+                    lines: begun.part.lines,
                     tail: begun.part.tail.into(),
                 });
             }

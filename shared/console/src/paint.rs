@@ -27,11 +27,17 @@ pub enum Label {
     Cancelled,
     /// Status of something in progress.
     Running,
+    /// One of several things that are told apart, by its number.
+    Member(usize),
     /// Name of a job, step, command or file.
     Name,
     /// Text of second rank: times, ids, counts.
     Dim,
 }
+
+/// Colours that can be read on dark and on light ground; red means failure.
+const MEMBERS: [AnsiColor; 4] =
+    [AnsiColor::Cyan, AnsiColor::Magenta, AnsiColor::Green, AnsiColor::Blue];
 
 impl Label {
     fn style(self) -> Style {
@@ -41,7 +47,8 @@ impl Label {
             Self::Warning | Self::Cancelled => bold(AnsiColor::Yellow),
             Self::Note | Self::Hint => bold(AnsiColor::Cyan),
             Self::Success => bold(AnsiColor::Green),
-            Self::Running => AnsiColor::Blue.on_default(),
+            Self::Running => AnsiColor::Cyan.on_default(),
+            Self::Member(number) => MEMBERS[number % MEMBERS.len()].on_default(),
             Self::Heading | Self::Name => Style::new().bold(),
             Self::Skipped | Self::Dim => Style::new().dimmed(),
         }
