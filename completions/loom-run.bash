@@ -23,7 +23,7 @@ _loom__run() {
 
     case "${cmd}" in
         loom__run)
-            opts="-j -q -v -h -V --local --workflow --stream --jobs --grace --quiet --verbose --color --help --version"
+            opts="-j -q -v -h -V --local --workflow --stream --jobs --var --env-file --changes-base --grace --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -38,6 +38,18 @@ _loom__run() {
                     return 0
                     ;;
                 -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --var)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --changes-base)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

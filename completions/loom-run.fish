@@ -1,5 +1,8 @@
 complete -c loom-run -l workflow -d 'Workflow file, relative to the current folder [default: .loom/workflow.yml of the repository]' -r -F
 complete -c loom-run -s j -l jobs -d 'Jobs that run at the same time [default: number of processors]' -r
+complete -c loom-run -l var -d 'Give a variable a value, above all that the workflow says; may be repeated' -r
+complete -c loom-run -l env-file -d 'Give variables the values of a file of NAME=value lines, below `--var` and above the workflow; may be repeated' -r -F
+complete -c loom-run -l changes-base -d 'What `changes` rules compare with [default: where the default branch was left]' -r
 complete -c loom-run -l grace -d 'Seconds that a job has to end after it was asked to, before it is killed' -r
 complete -c loom-run -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''

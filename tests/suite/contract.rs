@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use crate::ran::{Ran, document, workflow};
 
-/// Kinds that are not files of their own: records of event files, and what goes between processes.
-const NOT_FILES: [&str; 2] = ["loom-event", "loom-message"];
+/// Kinds that are not files of their own: records of event files, what goes between processes, what
+/// is only printed.
+const NOT_FILES: [&str; 3] = ["loom-event", "loom-message", "loom-evaluation"];
 
 fn with_run(test: impl FnOnce(&Repo<'_>, &Ran)) {
     let sandbox = Sandbox::new();

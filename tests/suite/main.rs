@@ -23,6 +23,7 @@ mod run_order;
 mod run_output;
 mod run_shell;
 mod run_steps;
+mod run_variables;
 mod run_workspace;
 mod snapshot;
 mod snapshot_corners;

@@ -84,6 +84,9 @@ pub fn extract(
         kind: "loom-artifacts".into(),
         job_id: job_id.into(),
         name: wanted.name.clone(),
+        created_at: None,
+        expires_at: None,
+        pruned_at: None,
         entries,
     };
     store::write(&layout.artifacts_manifest(), &manifest)?;
@@ -203,6 +206,7 @@ fn copy_one(from: &Path, to: &Path, path: &Path) -> io::Result<ArtifactEntry> {
         mode: metadata.mode() & 0o7777,
         sha256: None,
         link_target: None,
+        link_target_bytes: None,
     };
     if metadata.is_symlink() {
         let target = fs::read_link(from)?;

@@ -87,7 +87,7 @@ pub fn plan(run: &Run, siblings: &Siblings) -> Result<Decided, Trouble> {
     require_shell(run, &graph)?;
     make_workspace(run, siblings, rules_ask_for_changes(&graph))?;
     let graph = compile_again_if_changed(run, siblings, graph)?;
-    rules::apply(run, graph).map_err(|error| Trouble::new(Reason::Rules, error))
+    rules::apply(run, graph).map_err(|error| Trouble::new(Reason::Rules, in_lines(&error)))
 }
 
 fn compile_again_if_changed(
@@ -138,7 +138,10 @@ fn compile(run: &Run, siblings: &Siblings, folder: &Path) -> Result<Graph, Troub
 
 fn snapshot(run: &Run, siblings: &Siblings, changed: bool) -> Result<Snapshot, Trouble> {
     let mut arguments = ["create", "--events", "--run-id", &run.id].map(Into::into).to_vec();
-    arguments.extend(changed.then(|| "--changed".into()));
+    match &run.changes_base {
+        Some(base) => arguments.extend(["--changes-base".into(), base.into()]),
+        None => arguments.extend(changed.then(|| "--changed".into())),
+    }
     let call =
         Call { program: find(siblings, "loom-snapshot")?, arguments, folder: &run.repo_root };
     run.display.work("copying the repository");

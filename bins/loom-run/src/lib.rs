@@ -45,6 +45,7 @@ use libloom_contract::{
 };
 use libloom_entry::{Context, Failure, OrFail as _, is_executable};
 use libloom_record::{complete::complete, lock, phases::PhaseLedger};
+use libloom_variables::Override;
 
 use crate::{
     bootstrap::Trouble,
@@ -85,6 +86,19 @@ pub struct Args {
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
+    /// Give a variable a value, above all that the workflow says; may be repeated
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = libloom_variables::assignment)]
+    vars: Vec<Override>,
+
+    /// Give variables the values of a file of NAME=value lines, below `--var` and above the
+    /// workflow; may be repeated
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+
+    /// What `changes` rules compare with [default: where the default branch was left]
+    #[arg(long, value_name = "REV")]
+    changes_base: Option<String>,
+
     /// Seconds that a job has to end after it was asked to, before it is killed
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
@@ -99,11 +113,12 @@ pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let Args { local: _, .. } = args;
     let root = context.repository_root()?;
     let workflow = workflow_in(&root, &context.cwd, args.workflow.as_deref())?;
+    let overrides = overrides(&args, &context.cwd)?;
     let place = place::open(&root)?;
     match guard::split().or_could_not("cannot start the run's worker process")? {
         Role::Guard(ended) => Ok(after_worker(ended, &place, context)),
         Role::Worker(cancel) => {
-            let settings = Settings { args, root, workflow, cancel };
+            let settings = Settings { args, root, workflow, overrides, cancel };
             in_worker(settings, &place, context)
         }
     }
@@ -126,6 +141,21 @@ fn workflow_in(root: &Path, cwd: &Path, wanted: Option<&Path>) -> Result<String,
         );
         Failure::could_not(error).hint("a workflow must lie in the repository it is run for")
     })
+}
+
+/// What the command line says of variables, the lowest first.
+fn overrides(args: &Args, cwd: &Path) -> Result<Vec<Override>, Failure> {
+    let mut overrides = Vec::new();
+    for file in &args.env_file {
+        let shown = file.display().to_string();
+        let what = format!("cannot read the variables of `{shown}`");
+        let text = fs::read_to_string(cwd.join(file)).or_could_not(&what)?;
+        let found = libloom_variables::dotenv(&text, &shown)
+            .map_err(|error| Failure::could_not(format!("{shown}:{error}")).context(&what))?;
+        overrides.extend(found);
+    }
+    overrides.extend(args.vars.iter().cloned());
+    Ok(overrides)
 }
 
 /// In the guard: the worker is gone, and so is everything it started.
@@ -159,6 +189,7 @@ struct Settings {
     args: Args,
     root: PathBuf,
     workflow: String,
+    overrides: Vec<Override>,
     cancel: Cancel,
 }
 
@@ -174,6 +205,8 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         workflow: settings.workflow.clone(),
         command: context.argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
         inherited: context.env.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        overrides: settings.overrides,
+        changes_base: args.changes_base.clone(),
         shell: find_shell(context),
         grace: Duration::from_secs(args.grace.into()),
         jobs: args.jobs.map_or_else(processors, usize::from),

@@ -14,11 +14,11 @@ use libloom_contract::{
     snapshot::{Facts, Snapshot},
 };
 use libloom_record::phases::PhaseLedger;
+use libloom_variables::{Override, Predefined};
 
 use crate::{
     cancel::{Cancel, Cause},
     display::Display,
-    environment::Predefined,
     processes::Registry,
     steps::ended_by,
 };
@@ -42,6 +42,10 @@ pub struct Run {
     pub command: Vec<String>,
     /// Environment that host jobs inherit.
     pub inherited: Vec<(OsString, OsString)>,
+    /// Values above those of the workflow, the highest last.
+    pub overrides: Vec<Override>,
+    /// What `changes` compares with; `None`: where the default branch was left.
+    pub changes_base: Option<String>,
     /// The shell of host jobs; empty when there is none.
     pub shell: PathBuf,
     /// Time between TERM and KILL.

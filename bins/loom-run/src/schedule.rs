@@ -255,6 +255,7 @@ mod tests {
             digest: String::new(),
             stages,
             workflow_rules: Vec::new(),
+            variables: Vec::new(),
             nodes: jobs.iter().map(|(id, stage, needs)| node(id, stage, *needs)).collect(),
             edges: Vec::new(),
             sources: Vec::new(),

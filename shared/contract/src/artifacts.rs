@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    Timestamp,
     store::Document,
     version::{self, Format},
 };
@@ -19,10 +20,19 @@ pub struct ArtifactManifest {
     pub kind: String,
     /// The job.
     pub job_id: String,
-    /// Name for people, where the workflow gives one.
+    /// Name for people, where the workflow gives one; safe as a file name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Sorted by path.
+    /// When they were taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// From when on `loom artifacts prune` removes them; absent: not by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When copies and archive were removed; `entries` tell what they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned_at: Option<Timestamp>,
+    /// Sorted by the bytes of the path.
     pub entries: Vec<ArtifactEntry>,
 }
 
@@ -39,18 +49,21 @@ pub struct ArtifactEntry {
     /// The exact bytes in base64, where `path` could not hold them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
-    /// File or symlink.
+    /// File, symlink or empty folder.
     pub entry: EntryKind,
-    /// Bytes of a file; 0 for a symlink.
+    /// Bytes of a file; 0 for all else.
     pub size: u64,
     /// Permission bits, such as 420 for `0644`.
     pub mode: u32,
     /// SHA-256 of a file's content, 64 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// Where a symlink points.
+    /// Where a symlink points; bytes that are not UTF-8 appear as U+FFFD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_target: Option<String>,
+    /// The exact bytes in base64, where `link_target` could not hold them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_target_bytes: Option<String>,
 }
 
 /// What an extracted path is.
@@ -61,4 +74,6 @@ pub enum EntryKind {
     File,
     /// A symbolic link, never followed.
     Symlink,
+    /// A folder with nothing in it; others are made with what they hold.
+    Folder,
 }

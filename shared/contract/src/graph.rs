@@ -33,6 +33,10 @@ pub struct Graph {
     /// `workflow.rules`: the run goes ahead when one matches, or when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workflow_rules: Vec<Rule>,
+    /// Variables of the workflow, by name: what the conditions of `workflow_rules` see. Absent
+    /// without those; jobs have them among their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<Variable>,
     /// Runnable jobs.
     pub nodes: Vec<Node>,
     /// Order between stages and between jobs.
@@ -55,6 +59,7 @@ impl Graph {
         graph.digest.clear();
         graph.sources.clear();
         graph.workflow_rules.iter_mut().for_each(Rule::clear_provenance);
+        graph.variables.iter_mut().for_each(|variable| variable.origin = None);
         graph.nodes.iter_mut().for_each(Node::clear_provenance);
         graph
     }

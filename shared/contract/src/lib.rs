@@ -12,6 +12,7 @@
 pub mod artifacts;
 pub mod diagnostic;
 pub mod env;
+pub mod evaluation;
 pub mod event;
 pub mod exit;
 pub mod graph;

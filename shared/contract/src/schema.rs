@@ -7,6 +7,7 @@ use schemars::{Schema, schema_for};
 
 use crate::{
     artifacts::ArtifactManifest,
+    evaluation::Evaluation,
     event::Event,
     graph::Graph,
     logs::{
@@ -32,6 +33,7 @@ fn of<D: Document>() -> (&'static str, Schema) {
 pub fn all() -> Vec<(&'static str, Schema)> {
     vec![
         of::<Graph>(),
+        of::<Evaluation>(),
         of::<Snapshot>(),
         of::<RunReceipt>(),
         of::<CheckReceipt>(),

@@ -16,6 +16,8 @@ pub struct Format {
 
 /// Graph documents. v1: first.
 pub const GRAPH: Format = Format { family: "loom.graph.", major: 1 };
+/// What rules decide, as `loom compile --evaluate` prints it. v1: first.
+pub const EVALUATION: Format = Format { family: "loom.evaluation.", major: 1 };
 /// Event streams, summaries and manifests of pipeline, jobs, steps and sections.
 ///
 /// v2: first here; the number continues the reference product's, whose v1 nested steps directly
@@ -37,6 +39,7 @@ pub const PHASE_REPORT: Format = Format { family: "", major: 1 };
 /// Every format with the name people know it by, for `loom version`.
 pub const ALL: &[(&str, Format)] = &[
     ("graph", GRAPH),
+    ("evaluation", EVALUATION),
     ("logs", LOGS),
     ("snapshot", SNAPSHOT),
     ("message", MESSAGE),

@@ -1,6 +1,11 @@
 //! Lists of rules: the first that matches decides.
 
-use libloom_contract::graph::Rule;
+use std::collections::BTreeMap;
+
+use libloom_contract::evaluation::{
+    ChangesTrace, ConditionTrace, Decision, ExistsTrace, RuleTrace,
+};
+use libloom_contract::graph::{Condition, Expression, Rule};
 
 use crate::{EvaluateError, GlobError, Globs, evaluate};
 
@@ -11,17 +16,8 @@ pub struct Facts<'a> {
     /// Changed files, relative with `/`; `None` when there is nothing to compare with, and then
     /// every `changes` is true.
     pub changed: Option<&'a [String]>,
-    /// Whether a file of the workspace matches one of the globs.
-    pub exists: &'a dyn Fn(&Globs) -> bool,
-}
-
-/// Which rule of a list decided, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Index of the first rule that matches; `None` when none does.
-    pub rule: Option<usize>,
-    /// For people, such as `rule 2 matches: $CI_COMMIT_TAG`.
-    pub reason: String,
+    /// A file of the workspace that matches one of the globs.
+    pub exists: &'a dyn Fn(&Globs) -> Option<String>,
 }
 
 /// Why rules could not be decided.
@@ -40,47 +36,97 @@ pub enum DecideError {
 /// # Errors
 /// A condition or a glob that cannot be used, among the rules up to the first match.
 pub fn decide(rules: &[Rule], facts: &Facts<'_>) -> Result<Decision, DecideError> {
-    for (index, rule) in rules.iter().enumerate() {
-        if matches(rule, facts)? {
-            let reason = format!("rule {} matches: {}", index + 1, describe(rule));
-            return Ok(Decision { rule: Some(index), reason });
+    let mut traces = Vec::new();
+    for rule in rules {
+        traces.push(look_at(rule, facts)?);
+        if traces.last().is_some_and(|trace| trace.matches) {
+            let number = traces.len();
+            let reason = format!("rule {number} matches: {}", describe(rule));
+            return Ok(Decision { rule: Some(number), reason, rules: traces });
         }
     }
     let reason = match rules.len() {
         1 => "its only rule does not match".to_owned(),
         count => format!("none of its {count} rules matches"),
     };
-    Ok(Decision { rule: None, reason })
+    Ok(Decision { rule: None, reason, rules: traces })
 }
 
-/// Whether all parts of one rule hold.
-///
-/// # Errors
-/// As [`decide`].
-pub fn matches(rule: &Rule, facts: &Facts<'_>) -> Result<bool, DecideError> {
-    if let Some(condition) = &rule.condition
-        && !evaluate(&condition.expression, facts.variable)?
-    {
-        return Ok(false);
-    }
-    if let (Some(globs), Some(changed)) = (&rule.changes, facts.changed) {
-        let globs = Globs::new(globs)?;
-        if !changed.iter().any(|path| globs.matches(path)) {
-            return Ok(false);
+/// Looks at the parts of one rule up to the first that does not hold.
+fn look_at(rule: &Rule, facts: &Facts<'_>) -> Result<RuleTrace, DecideError> {
+    let mut trace = RuleTrace { position: rule.position.clone(), ..RuleTrace::default() };
+    if let Some(condition) = &rule.condition {
+        let condition = look_at_condition(condition, facts)?;
+        let holds = condition.holds;
+        trace.condition = Some(condition);
+        if !holds {
+            return Ok(trace);
         }
     }
-    match &rule.exists {
-        Some(globs) => Ok((facts.exists)(&Globs::new(globs)?)),
-        None => Ok(true),
+    if let Some(globs) = &rule.changes {
+        let changes = look_at_changes(globs, facts)?;
+        let holds = changes.holds;
+        trace.changes = Some(changes);
+        if !holds {
+            return Ok(trace);
+        }
     }
+    if let Some(globs) = &rule.exists {
+        let matched = (facts.exists)(&Globs::new(globs)?);
+        let holds = matched.is_some();
+        trace.exists = Some(ExistsTrace { globs: globs.clone(), holds, matched });
+        if !holds {
+            return Ok(trace);
+        }
+    }
+    trace.matches = true;
+    Ok(trace)
+}
+
+fn look_at_condition(
+    condition: &Condition,
+    facts: &Facts<'_>,
+) -> Result<ConditionTrace, DecideError> {
+    let mut variables = BTreeMap::new();
+    for name in names(&condition.expression) {
+        variables.insert(name.to_owned(), (facts.variable)(name));
+    }
+    let holds = evaluate(&condition.expression, facts.variable)?;
+    Ok(ConditionTrace { text: text_of(condition), holds, variables })
+}
+
+fn look_at_changes(globs: &[String], facts: &Facts<'_>) -> Result<ChangesTrace, DecideError> {
+    let set = Globs::new(globs)?;
+    let paths = facts.changed.into_iter().flatten();
+    let matched: Vec<String> = paths.filter(|path| set.matches(path)).cloned().collect();
+    let comparable = facts.changed.is_some();
+    let holds = !comparable || !matched.is_empty();
+    Ok(ChangesTrace { globs: globs.to_vec(), holds, comparable, matched })
+}
+
+/// The variables that an expression names. Its depth is bounded by the parser.
+fn names(expression: &Expression) -> Vec<&str> {
+    use Expression as E;
+    match expression {
+        E::Variable { name } => vec![name],
+        E::String { .. } | E::Null | E::Regex { .. } => Vec::new(),
+        E::Not { operand } => names(operand),
+        E::Equal { left, right }
+        | E::NotEqual { left, right }
+        | E::Match { left, right }
+        | E::NotMatch { left, right }
+        | E::And { left, right }
+        | E::Or { left, right } => [names(left), names(right)].concat(),
+    }
+}
+
+fn text_of(condition: &Condition) -> String {
+    let printed = || crate::print(&condition.expression);
+    condition.text.clone().unwrap_or_else(printed)
 }
 
 fn describe(rule: &Rule) -> String {
-    let mut parts = Vec::new();
-    if let Some(condition) = &rule.condition {
-        let printed = || crate::print(&condition.expression);
-        parts.push(condition.text.clone().unwrap_or_else(printed));
-    }
+    let mut parts: Vec<String> = rule.condition.iter().map(text_of).collect();
     let lists = [("changes", &rule.changes), ("exists", &rule.exists)];
     for (word, globs) in lists {
         if let Some(globs) = globs {

@@ -1,7 +1,7 @@
 //! Rule expressions and rule lists: parse, print, evaluate against facts. No I/O.
 //!
 //! The workflow compiler parses conditions into [`libloom_contract::graph::Expression`] and puts
-//! them in the graph; `loom run` evaluates them with [`evaluate()`] and [`decide()`]. The language is
+//! them in the graph; `loom run` and `loom compile --evaluate` apply them with [`apply()`]. The language is
 //! the one GitLab users know: `$VAR`, strings, `null`, `/regex/i`, `== != =~ !~ && || !` and
 //! parentheses. `&&` binds tighter than `||`, comparisons tighter than `&&`, and `!` tightest: `!$A == "x"`
 //! negates `$A` alone.
@@ -11,14 +11,16 @@
 mod decide;
 mod evaluate;
 mod globs;
+mod graph;
 mod lexer;
 mod parser;
 mod pattern;
 mod print;
 
-pub use decide::{DecideError, Decision, Facts, decide, matches};
+pub use decide::{DecideError, Facts, decide};
 pub use evaluate::{EvaluateError, evaluate};
 pub use globs::{GlobError, Globs};
+pub use graph::{Applied, AppliedJob, ApplyError, Setting, apply};
 pub use parser::{MAX_DEPTH, SyntaxError, parse};
 pub use pattern::PatternError;
 pub use print::print;

@@ -111,7 +111,7 @@ fn rule(condition: Option<&str>, changes: Option<&[&str]>, exists: Option<&[&str
 #[test]
 fn the_first_rule_of_which_all_parts_hold_decides() {
     let changed = ["src/a.rs".to_owned()];
-    let exists = |globs: &Globs| globs.matches("Cargo.toml");
+    let exists = |globs: &Globs| globs.matches("Cargo.toml").then(|| "Cargo.toml".to_owned());
     let facts = Facts { variable: &lookup, changed: Some(&changed), exists: &exists };
     let rules = [
         rule(Some("$NONE"), None, None),
@@ -120,12 +120,20 @@ fn the_first_rule_of_which_all_parts_hold_decides() {
         rule(None, None, None),
     ];
     let decision = decide(&rules, &facts).unwrap();
-    assert_eq!(decision.rule, Some(2));
+    assert_eq!(decision.rule, Some(3));
     assert_eq!(decision.reason, "rule 3 matches: changes src/** and exists *.toml");
+    let looked_at = &decision.rules;
+    let condition = looked_at[0].condition.as_ref().unwrap();
+    assert_eq!((condition.holds, &condition.variables["NONE"]), (false, &None));
+    let changes = looked_at[1].changes.as_ref().unwrap();
+    assert_eq!((changes.holds, changes.comparable, changes.matched.len()), (false, true, 0));
+    assert_eq!(looked_at[2].changes.as_ref().unwrap().matched, ["src/a.rs"]);
+    let exists = looked_at[2].exists.as_ref().unwrap();
+    assert_eq!(exists.matched.as_deref(), Some("Cargo.toml"));
     let none = decide(&rules[..2], &facts).unwrap();
     assert_eq!((none.rule, &*none.reason), (None, "none of its 2 rules matches"));
     let nothing_to_compare = Facts { changed: None, ..facts };
-    assert_eq!(decide(&rules, &nothing_to_compare).unwrap().rule, Some(1));
+    assert_eq!(decide(&rules, &nothing_to_compare).unwrap().rule, Some(2));
 }
 
 fn leaf() -> impl Strategy<Value = Expression> {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use libloom_contract::graph::{Edge, Graph, Layer, Need, Node, Origin, Rule, Variable};
 use libloom_contract::{Document as _, version};
+use libloom_variables::put;
 
 use crate::canonical;
 use crate::check::Checker;
 use crate::job::Draft;
 use crate::keywords::parallel::Copy;
-use crate::keywords::variables::replace_name;
 use crate::names::is_template;
 use crate::problem::{Problem, code};
 use crate::source::{Mark, Sources};
@@ -114,13 +114,17 @@ fn note_circle(check: &mut Checker<'_>, path: &[(&Draft, usize)], closing: &str,
         .note(Problem::error(mark, message).code(code::NEEDS_CYCLE).fix("remove one of the needs"));
 }
 
+/// What a workflow says above its jobs.
+pub(crate) struct Frame {
+    pub(crate) stages: Vec<String>,
+    pub(crate) rules: Vec<Rule>,
+    /// What conditions of `rules` see.
+    pub(crate) variables: Vec<Variable>,
+}
+
 /// The graph of checked jobs.
-pub(crate) fn graph(
-    sources: &Sources,
-    drafts: Vec<Draft>,
-    stages: Vec<String>,
-    workflow_rules: Vec<Rule>,
-) -> Graph {
+pub(crate) fn graph(sources: &Sources, drafts: Vec<Draft>, frame: Frame) -> Graph {
+    let Frame { stages, rules: workflow_rules, variables } = frame;
     let mut taken: HashSet<String> = drafts.iter().map(|draft| draft.node.id.clone()).collect();
     let mut nodes = Vec::new();
     let mut needs = Vec::new();
@@ -145,6 +149,7 @@ pub(crate) fn graph(
         edges: edges(&stages, &nodes),
         stages,
         workflow_rules,
+        variables,
         nodes,
         sources: sources.digests(),
     };
@@ -185,7 +190,6 @@ fn expand(sources: &Sources, draft: &Draft, taken: &mut HashSet<String>) -> Vec<
             add_values(sources, &mut node, copy);
             add_value(&mut node, "CI_NODE_INDEX", &(index + 1).to_string(), None);
             add_value(&mut node, "CI_NODE_TOTAL", &total.to_string(), None);
-            node.variables.sort_by(|a, b| a.name.cmp(&b.name));
             node
         })
         .collect()
@@ -214,7 +218,7 @@ fn add_values(sources: &Sources, node: &mut Node, copy: &Copy) {
     }
 }
 
-/// Puts a value above the job's own, folding in what that is.
+/// Puts a value above the job's own.
 fn add_value(
     node: &mut Node,
     name: &str,
@@ -222,11 +226,5 @@ fn add_value(
     position: Option<libloom_contract::graph::Position>,
 ) {
     let origin = Some(Origin { layer: Layer::Matrix, template: None, position });
-    match node.variables.iter_mut().find(|variable| variable.name == name) {
-        Some(below) => {
-            below.value = replace_name(value, name, &below.value);
-            below.origin = origin;
-        }
-        None => node.variables.push(Variable { name: name.into(), value: value.into(), origin }),
-    }
+    put(&mut node.variables, name, value, origin);
 }

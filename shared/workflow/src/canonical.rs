@@ -14,7 +14,8 @@ use crate::source::sha256_hex;
 pub fn digest(graph: &Graph) -> String {
     let shell = without_nodes(graph);
     let fields = value(&shell.without_provenance());
-    let mut bare = Graph { edges: Vec::new(), workflow_rules: Vec::new(), ..shell };
+    let mut bare =
+        Graph { edges: Vec::new(), workflow_rules: Vec::new(), variables: Vec::new(), ..shell };
     let nodes: Vec<String> =
         graph.nodes.iter().map(|node| canonical_node(&mut bare, node)).collect();
     let fields = fields.as_object().expect("a graph is an object");
@@ -38,6 +39,7 @@ fn without_nodes(graph: &Graph) -> Graph {
         digest: String::new(),
         stages: graph.stages.clone(),
         workflow_rules: graph.workflow_rules.clone(),
+        variables: graph.variables.clone(),
         nodes: Vec::new(),
         edges: graph.edges.clone(),
         sources: Vec::new(),

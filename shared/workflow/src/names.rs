@@ -25,11 +25,7 @@ pub(crate) fn is_template(name: &str) -> bool {
     name.starts_with('.')
 }
 
-/// `^[A-Z_][A-Z0-9_]*$`.
-pub(crate) fn is_variable(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
-        && name.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
-}
+pub(crate) use libloom_variables::is_name as is_variable;
 
 /// The nearest of `known` to `name`, if it is near enough to be meant.
 pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use libloom_contract::graph::Graph;
+use libloom_contract::graph::{Graph, Layer, Variable};
 
-use crate::assemble;
+use crate::assemble::{self, Frame};
 use crate::check::Checker;
 use crate::job::{self, Draft, Role};
 use crate::keywords::{rules, variables};
@@ -12,7 +12,7 @@ use crate::names::{is_job, is_stage, is_template};
 use crate::problem::{Problem, code};
 use crate::resolve::Layers;
 use crate::source::Mark;
-use crate::tree::{Entry, Kind, Mapping, Node};
+use crate::tree::{Entry, Kind, Mapping, Node, Stratum};
 
 /// Keys of the root that are no jobs.
 const ROOT_KEYS: &[&str] = &["version", "stages", "include", "workflow", "variables", "default"];
@@ -28,9 +28,8 @@ pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
     let stages = stages(check, fields, root.mark);
     let workflow_rules =
         fields.get("workflow").map(|node| rules::workflow(check, node)).unwrap_or_default();
-    if let Some(node) = fields.get("variables") {
-        variables::check(check, node, "variables");
-    }
+    let root_variables =
+        fields.get("variables").map(|node| root_variables(check, node)).unwrap_or_default();
     let default = fields.entry("default");
     if let Some(entry) = default {
         check_default(check, entry, &stages);
@@ -49,7 +48,10 @@ pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
     if check.has_errors() {
         return None;
     }
-    Some(assemble::graph(check.sources, drafts, stages, workflow_rules))
+    // Only the workflow's rules ask for them: jobs have them among their own.
+    let variables = if workflow_rules.is_empty() { Vec::new() } else { root_variables };
+    let frame = Frame { stages, rules: workflow_rules, variables };
+    Some(assemble::graph(check.sources, drafts, frame))
 }
 
 /// A job or template with all its layers merged, without checking it.
@@ -101,6 +103,15 @@ fn stages(check: &mut Checker<'_>, fields: &Mapping, root: Mark) -> Vec<String> 
         stages.push(name.to_owned());
     }
     stages
+}
+
+fn root_variables(check: &mut Checker<'_>, node: &Node) -> Vec<Variable> {
+    let mut node = node.clone();
+    node.stamp(&Stratum::of(Layer::Root));
+    let Some(fields) = variables::check(check, &node, "variables") else { return Vec::new() };
+    let variables = variables::resolve(check, fields);
+    variables::check_cycles(check, &variables, fields);
+    variables
 }
 
 fn check_default(check: &mut Checker<'_>, entry: &Entry, stages: &[String]) {

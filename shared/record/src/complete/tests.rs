@@ -92,6 +92,7 @@ fn graph() -> Graph {
         digest: "d1".into(),
         stages: vec!["build".into(), "deploy".into()],
         workflow_rules: Vec::new(),
+        variables: Vec::new(),
         nodes: vec![node("build", "build"), node("deploy", "deploy")],
         edges: Vec::new(),
         sources: Vec::new(),

@@ -1,18 +1,15 @@
 //! `variables`: names, values, what lower layers add to them, and circles among them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use libloom_contract::graph::{Origin, Variable};
-use libloom_contract::variables::{Piece, pieces};
+use libloom_variables::{MAX_VALUE, circles, fold};
 
 use crate::check::Checker;
 use crate::names::is_variable;
 use crate::problem::{Problem, code};
 use crate::source::{Mark, Sources};
 use crate::tree::{Mapping, Node};
-
-/// Longest value; the system takes no longer one (`MAX_ARG_STRLEN`).
-const MAX_VALUE: usize = 128 << 10;
 
 /// Checks a mapping of variables and answers its good entries.
 pub(crate) fn check<'n>(check: &mut Checker<'_>, node: &'n Node, key: &str) -> Option<&'n Mapping> {
@@ -109,107 +106,25 @@ fn folded(name: &str, node: &Node) -> Option<String> {
     let text = node.as_string()?;
     let below = node.under.as_deref().and_then(|under| folded(name, under));
     Some(match below {
-        // Folding on could only make it longer still.
-        Some(below) if below.len() <= MAX_VALUE => replace_name(text, name, &below),
-        Some(below) => below,
+        Some(below) => fold(name, text, &below),
         None => text.to_owned(),
     })
 }
 
-/// Replaces `$NAME` and `${NAME}`; `$$` and everything else stays as written.
-pub(crate) fn replace_name(text: &str, name: &str, value: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(dollar) = rest.find('$') {
-        result.push_str(&rest[..dollar]);
-        rest = &rest[dollar..];
-        if rest.starts_with("$$") {
-            result.push_str("$$");
-            rest = &rest[2..];
-        } else if let Some(length) = own_reference(rest, name) {
-            result.push_str(value);
-            rest = &rest[length..];
-        } else {
-            result.push('$');
-            rest = &rest[1..];
-        }
-    }
-    result + rest
-}
-
-/// Length of the reference to `name` at the start of `text`.
-fn own_reference(text: &str, name: &str) -> Option<usize> {
-    match pieces(&text[..text.len().min(reach(text, name))]).first() {
-        Some(Piece::Reference { name: found, written }) if *found == name => Some(written.len()),
-        _ => None,
-    }
-}
-
-/// How much of `text` decides whether it starts with a reference to `name`.
-fn reach(text: &str, name: &str) -> usize {
-    let end = (name.len() + 4).min(text.len());
-    (end..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
-}
-
-/// Notes circles among the variables of one job, each once; depth-first, without recursion.
+/// Notes circles among the variables of one job, each once, at the value of its first name that
+/// stands in `marks`.
 pub(crate) fn check_cycles(check: &mut Checker<'_>, variables: &[Variable], marks: &Mapping) {
-    let names: BTreeMap<&str, Vec<&str>> =
-        variables.iter().map(|variable| (&*variable.name, references(variable))).collect();
-    let mut done: BTreeSet<&str> = BTreeSet::new();
-    for name in names.keys() {
-        let mut path: Vec<(&str, usize)> = vec![(name, 0)];
-        let mut on_path: BTreeSet<&str> = BTreeSet::from([*name]);
-        while let Some((current, next)) = path.last_mut() {
-            let reference = names.get(current).and_then(|references| references.get(*next));
-            let Some(reference) = reference.filter(|_| !done.contains(current)) else {
-                done.insert(current);
-                on_path.remove(current);
-                path.pop();
-                continue;
-            };
-            *next += 1;
-            if on_path.contains(reference) {
-                let members = path.iter().map(|(name, _)| *name);
-                note_cycle(check, members.skip_while(|name| name != reference).collect(), marks);
-            } else if names.contains_key(reference) && !done.contains(reference) {
-                on_path.insert(reference);
-                path.push((reference, 0));
-            }
-        }
+    for members in circles(variables) {
+        let Some(entry) = members.iter().find_map(|name| marks.entry(name)) else { continue };
+        note_cycle(check, &members, entry.value.mark);
     }
 }
 
-/// The message starts at the smallest name, so that one circle has one message.
-fn note_cycle(check: &mut Checker<'_>, mut members: Vec<&str>, marks: &Mapping) {
-    let smallest = (0..members.len()).min_by_key(|place| members[*place]).unwrap_or(0);
-    members.rotate_left(smallest);
-    let Some(entry) = marks.entry(members[0]) else { return };
-    members.push(members[0]);
-    let names: Vec<String> = members.iter().map(|name| format!("${name}")).collect();
+/// Notes that these variables, by name, refer to each other.
+pub(crate) fn note_cycle(check: &mut Checker<'_>, members: &[&str], mark: Mark) {
+    let names: Vec<String> =
+        members.iter().chain(members.first()).map(|name| format!("${name}")).collect();
     let message = format!("variables refer to each other in a circle: {}", names.join(" -> "));
-    let problem = Problem::error(entry.value.mark, message).code(code::VARIABLE_CYCLE);
+    let problem = Problem::error(mark, message).code(code::VARIABLE_CYCLE);
     check.note(problem.fix("remove one of the references"));
-}
-
-/// Names that a value refers to, but for its own: that one means the environment.
-fn references(variable: &Variable) -> Vec<&str> {
-    let name = |piece| match piece {
-        Piece::Reference { name, .. } if name != variable.name => Some(name),
-        _ => None,
-    };
-    pieces(&variable.value).into_iter().filter_map(name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::replace_name;
-
-    #[test]
-    fn own_name_is_replaced_and_nothing_else() {
-        let replaced = |text: &str| replace_name(text, "PATH", "X");
-        assert_eq!(replaced("/a:$PATH:${PATH}"), "/a:X:X");
-        assert_eq!(replaced("$$PATH $PATHS ${PATHS} $é"), "$$PATH $PATHS ${PATHS} $é");
-        assert_eq!(replaced("$PATH"), "X");
-        assert_eq!(replaced("$"), "$");
-    }
 }
