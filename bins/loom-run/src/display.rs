@@ -10,6 +10,7 @@ mod words;
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -168,7 +169,7 @@ impl Display {
         self.board().counts.add(verdict.status);
         let Some(jobs) = self.jobs.get() else { return };
         let same_cause = {
-            let mut summary = self.summary();
+            let mut summary = lock(&self.summary);
             summary.not_run(jobs.place(node), node, verdict, jobs.began.elapsed());
             summary.with_cause_of_last()
         };
@@ -190,7 +191,7 @@ impl Display {
         }
         if let Some(jobs) = self.jobs.get() {
             let place = jobs.place(node);
-            self.summary().finished(place, node, (result, forgiven), jobs.began.elapsed());
+            lock(&self.summary).finished(place, node, (result, forgiven), jobs.began.elapsed());
         }
         let time = duration(Duration::from_millis(result.duration_ms));
         let allowed = if forgiven { " (allowed)" } else { "" };
@@ -230,19 +231,17 @@ impl Display {
     }
 
     /// How the jobs ended, and why those failed that did.
-    pub fn summary_text(&self) {
-        let Some(jobs) = self.jobs.get() else { return };
+    pub fn summary(&self, workspace: &Path) {
+        let Some(jobs) = self.jobs.get().filter(|_| !self.console.is_quiet()) else { return };
         let (paint, columns) = (self.console.err_paint(), self.console.err_columns());
-        let text = self.summary().text(jobs.began.elapsed(), paint, columns);
-        if !self.console.is_quiet() {
-            self.console.err_bytes(text.as_bytes());
-        }
+        let text = lock(&self.summary).text(jobs.began.elapsed(), paint, columns);
+        self.console.err_bytes(text.as_bytes());
+        self.console.line(format_args!("workspace: {}", workspace.display()));
     }
 
-    /// The failing steps that the summary shows, each with its job's place in the graph.
-    pub fn failing_steps(&self) -> Vec<(usize, FailingStep)> {
-        let summary = self.summary();
-        summary.failing_steps().map(|(place, step)| (place, step.clone())).collect()
+    /// The failing steps that the summary shows.
+    pub fn failing_steps(&self) -> Vec<FailingStep> {
+        lock(&self.summary).failing_steps().cloned().collect()
     }
 
     fn is_live(&self) -> bool {
@@ -251,10 +250,6 @@ impl Display {
 
     fn board(&self) -> MutexGuard<'_, Board> {
         lock(&self.board.board)
-    }
-
-    fn summary(&self) -> MutexGuard<'_, Summary> {
-        lock(&self.summary)
     }
 }
 

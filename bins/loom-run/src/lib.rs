@@ -17,6 +17,7 @@ mod execution;
 mod guard;
 mod job;
 mod joblog;
+mod missed;
 mod pipeline;
 mod place;
 mod processes;
@@ -31,6 +32,7 @@ mod verdict;
 mod worker;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock},
@@ -236,7 +238,8 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         context.console.note(note);
     }
     let outcome = outcome?;
-    run.display.summary_text();
+    run.display.summary(run.workspace());
+    hint_at_missed_files(&run, context);
     report(&outcome, context);
     if let (Some(hint), false) =
         (aftermath::hint_at_kept_workspaces(&run.layout), context.console.is_quiet())
@@ -245,6 +248,17 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     }
     say_receipt(&run.layout.run_receipt(&run.id), context);
     Ok(outcome.exit_code)
+}
+
+/// Names the files that failed jobs missed in the workspace.
+fn hint_at_missed_files(run: &Run, context: &Context) {
+    if context.console.is_quiet() {
+        return;
+    }
+    let steps = run.display.failing_steps();
+    let hint = |step| missed::hint(step, &run.repo_root, run.workspace());
+    let hints: BTreeSet<String> = steps.iter().filter_map(hint).collect();
+    hints.iter().for_each(|hint| context.console.hint(hint));
 }
 
 /// Says at once that the wish to end was heard, and how to be quicker.

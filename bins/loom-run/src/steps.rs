@@ -167,6 +167,8 @@ pub struct FailingStep {
     pub step: String,
     /// The entry.
     pub command: String,
+    /// The entries before it in the same shell.
+    pub earlier: Vec<String>,
     /// Where it stands in the workflow, as `file:line:column`.
     pub position: Option<String>,
     /// Its events, relative to the run's folder.
@@ -361,6 +363,7 @@ impl<'a, 'b> Steps<'a, 'b> {
                 self.failing = Some(FailingStep {
                     step: step.path(),
                     command: step.command.clone(),
+                    earlier: self.steps[..number - 1].iter().map(|s| s.command.clone()).collect(),
                     position: summary.position.clone(),
                     events_path: events_path.clone(),
                     lines: begun.part.lines,

@@ -120,8 +120,7 @@ mod tests {
         let size = Size { columns: 10, rows: 24 };
         let text = drawing(&lines(3), size);
         assert_eq!(
-            text,
-            "\x1b[?7l\r0\x1b[K\r\n1\x1b[K\r\n2\x1b[J\r\x1b[2A\x1b[?7h",
+            text, "\x1b[?7l\r0\x1b[K\r\n1\x1b[K\r\n2\x1b[J\r\x1b[2A\x1b[?7h",
             "each line ends its row, the last one the screen"
         );
         assert_eq!(drawing(&lines(1), size), "\x1b[?7l\r0\x1b[J\r\x1b[?7h");

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libloom_console::{Label, Paint, Size, display_width, fit, fit_middle, pad, printable, shown_line};
+use libloom_console::{
+    Label, Paint, Size, display_width, fit, fit_middle, pad, printable, shown_line,
+};
 use libloom_contract::{
     event::PhaseCode,
     graph::{Node, Step},
@@ -152,8 +154,7 @@ impl Board {
         let rows = size.rows.saturating_sub(ROWS_LEFT + 1).max(1);
         let shown = &self.running[..self.running.len().min(rows)];
         let widths = Widths::of(shown, columns);
-        let mut lines: Vec<String> =
-            shown.iter().map(|job| widths.line(job, paint, now)).collect();
+        let mut lines: Vec<String> = shown.iter().map(|job| widths.line(job, paint, now)).collect();
         let tally = self.tally(self.running.len() - shown.len(), now);
         lines.push(paint.paint(Label::Dim, fit(&tally, columns)).to_string());
         lines
@@ -319,8 +320,10 @@ mod tests {
         let now = Instant::now();
         let long = "x".repeat(300);
         let names: Vec<String> = (0..40).map(|number| format!("{long}-{number}")).collect();
-        let jobs: Vec<(&str, &str)> =
-            names.iter().map(|name| (name.as_str(), "日本語の出力 \x1b[2J\x1b[1;1H wide wide wide")).collect();
+        let jobs: Vec<(&str, &str)> = names
+            .iter()
+            .map(|name| (name.as_str(), "日本語の出力 \x1b[2J\x1b[1;1H wide wide wide"))
+            .collect();
         let board = board(&jobs, now);
         for (columns, rows) in [(80, 24), (40, 10), (20, 5), (3, 2), (1, 1), (500, 100)] {
             let lines = frame(&board, columns, rows, now);

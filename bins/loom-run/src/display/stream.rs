@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 
-use libloom_console::{Console, Label, Paint, display_width, fit_middle, pad, printable, shown_line};
+use libloom_console::{
+    Console, Label, Paint, display_width, fit_middle, pad, printable, shown_line,
+};
 use libloom_contract::{event::Stream, graph::Node};
 use memchr::memchr;
 
@@ -30,8 +32,10 @@ impl Prefixes {
         let names = nodes.iter().map(|node| display_width(&printable(&node.label)));
         let width = names.max().unwrap_or(0).min(NAME_COLUMNS_MAX);
         let prefixes = |(number, node): (usize, &Node)| {
-            let out = prefix(node, number, width, console.out_paint(), console.stdout_is_terminal());
-            let err = prefix(node, number, width, console.err_paint(), console.stderr_is_terminal());
+            let out =
+                prefix(node, number, width, console.out_paint(), console.stdout_is_terminal());
+            let err =
+                prefix(node, number, width, console.err_paint(), console.stderr_is_terminal());
             (node.id.clone(), [out, err])
         };
         Prefixes { by_job: nodes.iter().enumerate().map(prefixes).collect() }

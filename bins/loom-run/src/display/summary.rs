@@ -62,7 +62,6 @@ struct Took {
 /// Why a job failed.
 #[derive(Debug)]
 struct Detail {
-    place: usize,
     label: String,
     verdict: Verdict,
     exit_code: Option<i32>,
@@ -97,17 +96,16 @@ impl Summary {
         let took = Some(Took { time, cpu, peak_bytes: result.peak_rss_bytes });
         self.rows.push(Row { forgiven, took, ..row(place, node, &result.verdict, at) });
         if result.verdict.status == Status::Failure && !forgiven {
-            self.keep_detail(place, node, result);
+            self.keep_detail(node, result);
         }
     }
 
-    fn keep_detail(&mut self, place: usize, node: &Node, result: &JobResult) {
+    fn keep_detail(&mut self, node: &Node, result: &JobResult) {
         if self.details.len() == DETAILS_MAX {
             self.more_failed += 1;
             return;
         }
         self.details.push(Detail {
-            place,
             label: printable(&node.label).into_owned(),
             verdict: result.verdict.clone(),
             exit_code: result.exit_code,
@@ -122,9 +120,9 @@ impl Summary {
         self.not_run_by_cause.get(&last.cause).copied().unwrap_or_default()
     }
 
-    /// Ids, by place, and last lines of the jobs whose failure is shown.
-    pub fn failing_steps(&self) -> impl Iterator<Item = (usize, &FailingStep)> {
-        self.details.iter().filter_map(|detail| Some((detail.place, detail.step.as_ref()?)))
+    /// The steps whose last lines are shown.
+    pub fn failing_steps(&self) -> impl Iterator<Item = &FailingStep> {
+        self.details.iter().filter_map(|detail| detail.step.as_ref())
     }
 
     /// The text; `columns`: where lines end, if they must.
@@ -193,7 +191,11 @@ impl Summary {
         }
         let more: usize = causes.iter().skip(CAUSES_MAX).map(|(_, (_, names))| names.len()).sum();
         if more > 0 {
-            text.push_str(&format!("{} {} for other causes\n", grouped(more as u64), status.word()));
+            text.push_str(&format!(
+                "{} {} for other causes\n",
+                grouped(more as u64),
+                status.word()
+            ));
         }
     }
 
@@ -227,7 +229,8 @@ impl Summary {
         let mut line = format!("{} {jobs}: {}", grouped(counts.total), parts.join(", "));
         line.push_str(&format!(" in {}", duration(time)));
         if self.peak.0 > 0 {
-            let whose = if counts.total > 1 { format!(" ({})", self.peak.1) } else { String::new() };
+            let whose =
+                if counts.total > 1 { format!(" ({})", self.peak.1) } else { String::new() };
             let (cpu, peak) = (duration(self.cpu), size(self.peak.0));
             line.push_str(&format!(", cpu {cpu}, peak memory {peak}{whose}"));
         }
@@ -249,17 +252,19 @@ fn row(place: usize, node: &Node, verdict: &Verdict, at: Duration) -> Row {
     }
 }
 
-/// Columns of the table; stages are left out where there is no room for them.
+/// Columns of the table; where there is no room, stages are left out, then what jobs used.
 struct Table {
     columns: usize,
     name: usize,
     stage: usize,
+    usage: bool,
 }
 
 impl Table {
     const STATUS: usize = 9;
-    /// Time, processor time and memory, each behind two blanks.
-    const USAGE: usize = 3 * 2 + 7 + 7 + 8;
+    const TIME: usize = 2 + 7;
+    /// Processor time and memory, each behind two blanks.
+    const USAGE: usize = 2 + 7 + 2 + 8;
     /// Narrowest name.
     const NAME_MIN: usize = 12;
 
@@ -269,18 +274,27 @@ impl Table {
             widths.max().unwrap_or(0).clamp(5, NAME_COLUMNS_MAX)
         };
         let (name, stage) = (widest(|row| &row.label), widest(|row| &row.stage));
-        let room = columns.saturating_sub(2 + Self::STATUS + Self::USAGE);
-        if room < stage + 2 + name.min(Self::NAME_MIN) {
-            return Table { columns, name: name.min(room.max(Self::NAME_MIN)), stage: 0 };
+        let least = name.min(Self::NAME_MIN);
+        let room = columns.saturating_sub(2 + Self::STATUS + Self::TIME);
+        let (room, usage) = match room.checked_sub(Self::USAGE) {
+            Some(room) if room >= least => (room, true),
+            _ => (room.max(least), false),
+        };
+        match room.checked_sub(stage + 2) {
+            Some(room) if room >= least => Table { columns, name: name.min(room), stage, usage },
+            _ => Table { columns, name: name.min(room), stage: 0, usage },
         }
-        Table { columns, name: name.min(room - stage - 2), stage }
     }
 
     fn heading(&self) -> String {
         let start = self.start("job", "stage");
-        let (status, width) = (pad("status", Self::STATUS), self.columns);
-        let heading = format!("{start}{status}  {:>7}  {:>7}  {:>8}", "time", "cpu", "memory");
-        fit(&heading, width)
+        let status = pad("status", Self::STATUS);
+        fit(&format!("{start}{status}{}", self.took(["time", "cpu", "memory"])), self.columns)
+    }
+
+    fn took(&self, [time, cpu, memory]: [&str; 3]) -> String {
+        let usage = format!("  {cpu:>7}  {memory:>8}");
+        format!("  {time:>7}{}", if self.usage { &usage } else { "" })
     }
 
     /// Job and stage, each with the blanks behind it.
@@ -301,8 +315,9 @@ impl Table {
             Some(took) => {
                 let [time, cpu] = [took.time, took.cpu].map(duration);
                 let peak = size(took.peak_bytes);
-                line.push_str(&format!("  {time:>7}  {cpu:>7}  {peak:>8}"));
-                taken += Self::USAGE;
+                let took = self.took([&time, &cpu, &peak]);
+                taken += took.len();
+                line.push_str(&took);
                 let allowed = if row.forgiven { "allowed to fail: " } else { "" };
                 format!("{allowed}{}", row.cause)
             }
@@ -361,6 +376,7 @@ mod tests {
             failing: (!verdict.is_success()).then(|| FailingStep {
                 step: "script/02".into(),
                 command: "make test".into(),
+                earlier: Vec::new(),
                 position: Some(".loom/workflow.yml:7:7".into()),
                 events_path: String::new(),
                 lines: 22,
@@ -408,7 +424,7 @@ job `unit` failed: step script/02 failed: exit code 127 (command not found)
         for columns in [80, 60, 40] {
             let narrow = text(&mut summary, Some(columns));
             let widths = narrow.lines().take(4).map(display_width);
-            assert!(widths.max().unwrap() <= columns.max(51), "{columns}:\n{narrow}");
+            assert!(widths.max().unwrap() <= columns, "{columns}:\n{narrow}");
         }
     }
 
