@@ -10,8 +10,9 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::Console;
 
-/// Clears from the start of the cursor's line to the end of the screen.
-pub(crate) const CLEAR: &str = "\r\x1b[J";
+/// Clears from the start of the cursor's line to the end of the screen. Not in one go: where that is
+/// the whole screen, tmux takes it for `clear` and keeps a copy of what was on it.
+pub(crate) const CLEAR: &str = "\r\x1b[K\x1b[C\x1b[J\r";
 const END_OF_LINE: &str = "\x1b[K\r\n";
 const NO_WRAP: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
@@ -43,10 +44,12 @@ impl Size {
 #[derive(Debug, Default)]
 pub(crate) struct Area {
     lines: Vec<String>,
+    /// The terminal's size when they were drawn.
+    size: Option<Size>,
 }
 
 impl Area {
-    pub(crate) const NONE: Area = Area { lines: Vec::new() };
+    pub(crate) const NONE: Area = Area { lines: Vec::new(), size: None };
 
     /// What stands before other text: nothing, or what clears the lines.
     pub(crate) fn clearing(&self) -> &'static str {
@@ -86,8 +89,11 @@ impl Live {
     /// Shows `lines`, already styled and no wider than the terminal, in place of what was shown.
     pub fn draw(&self, lines: Vec<String>) {
         let mut area = self.console.area();
-        let mut text = if lines.is_empty() { area.clearing().to_owned() } else { String::new() };
-        area.lines = lines;
+        let size = Some(self.size());
+        // Rows that the terminal wrapped itself stay joined until they are cleared.
+        let afresh = lines.is_empty() || area.size != size;
+        let mut text = if afresh { area.clearing().to_owned() } else { String::new() };
+        (area.lines, area.size) = (lines, size);
         text.push_str(&area.drawing());
         // Nobody is left to tell when the terminal is gone.
         let _ = io::stderr().write_all(text.as_bytes());

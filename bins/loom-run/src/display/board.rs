@@ -21,7 +21,7 @@ use super::words::{elapsed, grouped, size};
 
 /// Most bytes of a job's last line that are kept.
 const LINE_BYTES_MAX: usize = 1024;
-/// Rows that the board leaves to what was said before.
+/// Fewest rows that are left to what was said before.
 const ROWS_LEFT: usize = 2;
 /// Columns that the line a job wrote must have for anything optional to stand before it.
 const LINE_COLUMNS_MIN: usize = 20;
@@ -151,8 +151,7 @@ impl Board {
         if self.running.is_empty() {
             return Vec::new();
         }
-        let rows = size.rows.saturating_sub(ROWS_LEFT + 1).max(1);
-        let shown = &self.running[..self.running.len().min(rows)];
+        let shown = &self.running[..self.running.len().min(rows(size) - 1)];
         let widths = Widths::of(shown, columns);
         let mut lines: Vec<String> = shown.iter().map(|job| widths.line(job, paint, now)).collect();
         let tally = self.tally(self.running.len() - shown.len(), now);
@@ -182,6 +181,11 @@ impl Board {
             elapsed(now - self.began)
         )
     }
+}
+
+/// Rows of the board; a part of the screen stays for what was said before.
+fn rows(size: Size) -> usize {
+    size.rows.saturating_sub((size.rows / 4).max(ROWS_LEFT)).max(2)
 }
 
 fn first_word(text: &str) -> Option<&str> {
