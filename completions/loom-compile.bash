@@ -23,7 +23,7 @@ _loom__compile() {
 
     case "${cmd}" in
         loom__compile)
-            opts="-q -v -h -V --workflow --out --format --explain --events --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --workflow --out --format --explain --evaluate --var --env-file --changes-base --events --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -42,6 +42,18 @@ _loom__compile() {
                     return 0
                     ;;
                 --explain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --var)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --changes-base)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

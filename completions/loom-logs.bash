@@ -22,6 +22,9 @@ _loom__logs() {
             loom__logs,list)
                 cmd="loom__logs__subcmd__list"
                 ;;
+            loom__logs,prune)
+                cmd="loom__logs__subcmd__prune"
+                ;;
             loom__logs,show)
                 cmd="loom__logs__subcmd__show"
                 ;;
@@ -32,12 +35,20 @@ _loom__logs() {
 
     case "${cmd}" in
         loom__logs)
-            opts="-q -v -h -V --quiet --verbose --color --help --version list show explain"
+            opts="-f -q -v -h -V --follow --quiet --verbose --color --help --version list show explain prune"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --follow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -68,7 +79,7 @@ _loom__logs() {
             return 0
             ;;
         loom__subcmd__logs__subcmd__list)
-            opts="-n -q -v -h --json --status --number --quiet --verbose --color --help"
+            opts="-n -q -v -h --json --status --workflow --branch --since --older-than --number --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -76,6 +87,22 @@ _loom__logs() {
             case "${prev}" in
                 --status)
                     COMPREPLY=($(compgen -W "success failure skipped cancelled running interrupted damaged" -- "${cur}"))
+                    return 0
+                    ;;
+                --workflow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --branch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --number)
@@ -97,8 +124,34 @@ _loom__logs() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        loom__subcmd__logs__subcmd__prune)
+            opts="-q -v -h --keep --older-than --dry-run --quiet --verbose --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         loom__subcmd__logs__subcmd__show)
-            opts="-q -v -h --job --step --raw --stderr --quiet --verbose --color --help"
+            opts="-f -q -v -h --job --step --raw --stdout --stderr --since --grep --follow --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -109,6 +162,14 @@ _loom__logs() {
                     return 0
                     ;;
                 --step)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grep)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_loom_logs_global_optspecs
-    string join \n q/quiet v/verbose color= h/help V/version
+    string join \n f/follow= q/quiet v/verbose color= h/help V/version
 end
 
 function __fish_loom_logs_needs_command
@@ -24,6 +24,7 @@ function __fish_loom_logs_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -s f -l follow -d 'Show a run in progress until it ends, as `loom logs show --follow` does' -r
 complete -c loom-logs -n "__fish_loom_logs_needs_command" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -34,6 +35,7 @@ complete -c loom-logs -n "__fish_loom_logs_needs_command" -s V -l version -d 'Pr
 complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "list" -d 'List runs, newest first'
 complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "show" -d 'Show the output of a run\'s steps, in order'
 complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "explain" -d 'Explain what failed in a run: the step, its last lines, and what to try'
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "prune" -d 'Remove old runs: their logs, receipts and the links to them'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -l status -d 'Only runs that stand like this' -r -f -a "success\t'It did what it should'
 failure\t'It failed'
 skipped\t'Rules decided against it'
@@ -41,7 +43,11 @@ cancelled\t'It was ended from outside'
 running\t'It is in progress'
 interrupted\t'Its process was killed'
 damaged\t'Its receipt cannot be read'"
-complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -s n -l number -d 'At most N runs' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -l workflow -d 'Only runs of this workflow file: its path, or the end of it' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -l branch -d 'Only runs of this branch' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -l since -d 'Only runs that began after this: an age such as 12h, or a time' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -l older-than -d 'Only runs that began before this: an age such as 7d, or a time' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -s n -l number -d 'At most N runs; 0 is all' -r
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -50,12 +56,16 @@ complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -s q -l quiet 
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -s v -l verbose -d 'Say more about what is done'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l job -d 'Only this job' -r
-complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l step -d 'Only this step: its number in `script`, or a path such as `before_script/1`' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l step -d 'Only this step: its number in `script`, a path such as `before_script/1`, or a whole list such as `after_script`' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l since -d 'Only output from then on: an age such as 5m, or a time' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l grep -d 'Only lines that match a regular expression' -r
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l raw -d 'Write the exact bytes of the steps\' standard output'
-complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l stderr -d 'With --raw: their standard error, also to stdout, instead of their standard output'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l raw -d 'Write the exact bytes of one stream, standard output unless --stderr is given'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l stdout -d 'Only standard output'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l stderr -d 'Only standard error; with --raw it, too, goes to stdout'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -s f -l follow -d 'Show a run in progress until it ends'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -s q -l quiet -d 'Say only what is wrong and what the command must print'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -s v -l verbose -d 'Say more about what is done'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -66,3 +76,12 @@ complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -l json -d 
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -s q -l quiet -d 'Say only what is wrong and what the command must print'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -s v -l verbose -d 'Say more about what is done'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand prune" -l keep -d 'Keep the newest N' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand prune" -l older-than -d 'Remove only what is older, such as 12h, 7d or 2w' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand prune" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand prune" -l dry-run -d 'Only say what would be removed'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand prune" -s q -l quiet -d 'Say only what is wrong and what the command must print'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand prune" -s v -l verbose -d 'Say more about what is done'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -117,7 +117,7 @@ _loom__snapshot() {
             return 0
             ;;
         loom__subcmd__snapshot__subcmd__facts)
-            opts="-q -v -h --json --changed --changes-base --quiet --verbose --color --help"
+            opts="-q -v -h --json --files --changed --changes-base --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -57,6 +57,7 @@ complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand facts" -l co
 always\t''
 never\t''"
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand facts" -l json -d 'Print JSON'
+complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand facts" -l files -d 'Also list the files that a snapshot would hold'
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand facts" -l changed -d 'Also find the paths that differ from where the default branch was left'
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand facts" -s q -l quiet -d 'Say only what is wrong and what the command must print'
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand facts" -s v -l verbose -d 'Say more about what is done'

@@ -20,6 +20,7 @@ mod capture;
 mod jobs;
 mod measure;
 mod programs;
+mod redact;
 mod repository;
 mod snapshot;
 mod start;
@@ -37,10 +38,11 @@ use crate::{bench::Bench, programs::Programs, table::Row};
 /// A benchmark: its name on the command line, and what it does.
 type Named = (&'static str, fn(&Bench) -> io::Result<Vec<Row>>);
 
-const ALL: [Named; 4] = [
+const ALL: [Named; 5] = [
     ("start", start::run),
     ("jobs", jobs::run),
     ("capture", capture::run),
+    ("redact", redact::run),
     ("snapshot", snapshot::run),
 ];
 

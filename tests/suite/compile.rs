@@ -107,7 +107,7 @@ fn out_writes_a_file_and_a_graph_that_cannot_be_recorded_is_no_error() {
     let graph: Graph = store::read(&repo.path("graph.json")).unwrap();
     assert_eq!(graph.nodes.len(), 2);
     let mut command = repo.command("loom-compile");
-    let told = contains("error: cannot write the graph to").and(contains("caused by:"));
+    let told = contains("error: cannot write to").and(contains("caused by:"));
     command.args(["--out", ".loom/workflow.yml/x"]).assert().code(3).stderr(told);
 }
 

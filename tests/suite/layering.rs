@@ -16,6 +16,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("libloom-console", &["libloom-contract"]),
     ("libloom-entry", &["libloom-console", "libloom-contract"]),
     ("libloom-record", &["libloom-contract"]),
+    ("libloom-redact", &[]),
+    ("libloom-secrets", &["libloom-contract"]),
     ("libloom-variables", &["libloom-contract"]),
     ("libloom-rules", &["libloom-contract", "libloom-variables"]),
     ("libloom-workflow", &["libloom-contract", "libloom-rules", "libloom-variables"]),
@@ -37,17 +39,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "loom-run",
         &[
+            "libloom-archive",
             "libloom-console",
             "libloom-contract",
             "libloom-entry",
             "libloom-record",
+            "libloom-redact",
             "libloom-rules",
+            "libloom-secrets",
             "libloom-variables",
         ],
     ),
     ("loom-logs", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-record"]),
     ("loom-tests", &[]),
-    ("loom-benches", &["libloom-contract", "libloom-testkit"]),
+    ("loom-benches", &["libloom-contract", "libloom-redact", "libloom-testkit"]),
 ];
 
 /// What a test of any package may use besides: nothing that a user ever gets.

@@ -304,7 +304,7 @@ fn without_a_run_or_a_repository_it_says_what_to_do() {
 
 /// Documents that loom-runtime(5) describes field by field; the graph and the records between
 /// processes are described elsewhere.
-const ELSEWHERE: &[&str] = &["loom-graph", "loom-message"];
+const ELSEWHERE: &[&str] = &["loom-graph", "loom-evaluation", "loom-message"];
 
 #[test]
 fn man_page_names_every_field_and_word_of_the_documents() {

@@ -8,7 +8,7 @@ use libloom_record::{
 };
 
 use crate::{
-    complete_dead,
+    brief, complete_dead,
     finding::{Finding, WalkError, walk},
     report, resolve,
 };
@@ -38,7 +38,7 @@ pub(crate) fn run(
     }
     let finding = find(layout, &run_id)?;
     if arguments.json {
-        context.console.out_bytes(&report::json(&finding))?;
+        context.console.out_bytes(&brief::json(&finding))?;
     } else {
         context.console.out(&report::text(&finding, context.console.out_paint()))?;
     }
@@ -47,7 +47,7 @@ pub(crate) fn run(
 
 fn running(run_id: &str, json: bool, context: &Context) -> Result<u8, Failure> {
     if json {
-        context.console.json(&report::Running::of(run_id))?;
+        context.console.json(&brief::Running::of(run_id))?;
     } else {
         context.console.out(&format!("run {run_id} is still running"))?;
         context.console.hint(format_args!("`loom logs show {run_id}` shows its output so far"));

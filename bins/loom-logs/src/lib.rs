@@ -1,15 +1,24 @@
-//! Lists, shows and explains the runs of a repository.
+//! Lists, shows, explains, checks, compares, exports and removes the runs of a repository.
 //!
 //! Reads pointers rather than logs: a receipt and two manifests lead to the one event stream that
 //! matters. Before anything is read, runs whose process is gone get their documents completed.
 
+mod brief;
 mod explain;
+mod filter;
 mod finding;
+mod follow;
+mod lines;
 mod list;
+mod prune;
 mod report;
 mod screen;
+mod select;
 mod show;
+mod shown;
 mod steps;
+mod tails;
+mod when;
 mod words;
 
 use clap::{Parser, Subcommand};
@@ -25,8 +34,15 @@ use libloom_record::{
 /// Without a subcommand, explains the latest run: which step of which job failed, with its last
 /// lines, and what to try. RUN is a run id, a part of one that no other has, or `latest`.
 #[derive(Debug, Parser)]
-#[command(name = "loom-logs", disable_help_subcommand = true)]
+#[command(
+    name = "loom-logs",
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Arguments {
+    /// Show a run in progress until it ends, as `loom logs show --follow` does
+    #[arg(short, long, value_name = "RUN", num_args = 0..=1, default_missing_value = read::LATEST)]
+    follow: Option<String>,
     #[command(subcommand)]
     command: Option<Sub>,
 }
@@ -36,6 +52,7 @@ enum Sub {
     List(list::Arguments),
     Show(show::Arguments),
     Explain(explain::Arguments),
+    Prune(prune::Arguments),
 }
 
 /// Does what the command line asks for.
@@ -45,10 +62,17 @@ enum Sub {
 pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
     let layout = Layout::of_repository(&context.repository_root()?);
     complete_dead(&layout, context)?;
-    match arguments.command.unwrap_or(Sub::Explain(explain::Arguments::default())) {
+    let bare = || match arguments.follow {
+        Some(run) => {
+            Sub::Show(show::Arguments { run: Some(run), follow: true, ..Default::default() })
+        }
+        None => Sub::Explain(explain::Arguments::default()),
+    };
+    match arguments.command.unwrap_or_else(bare) {
         Sub::List(arguments) => list::run(&arguments, &layout, context),
         Sub::Show(arguments) => show::run(&arguments, &layout, context),
         Sub::Explain(arguments) => explain::run(&arguments, &layout, context),
+        Sub::Prune(arguments) => prune::run(&arguments, &layout, context),
     }
 }
 

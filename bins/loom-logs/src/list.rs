@@ -6,7 +6,7 @@ use libloom_entry::{Context, Failure, OrFail};
 use libloom_record::read::{self, RunState};
 use serde::Serialize;
 
-use crate::words;
+use crate::{filter::Filter, words};
 
 /// List runs, newest first
 #[derive(clap::Args, Debug)]
@@ -14,10 +14,9 @@ pub(crate) struct Arguments {
     /// Print an array of JSON objects
     #[arg(long)]
     json: bool,
-    /// Only runs that stand like this
-    #[arg(long, value_name = "STATUS")]
-    status: Option<Standing>,
-    /// At most N runs
+    #[command(flatten)]
+    filter: Filter,
+    /// At most N runs; 0 is all
     #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 20)]
     number: usize,
 }
@@ -25,7 +24,7 @@ pub(crate) struct Arguments {
 /// How a run can stand, as `--status` names it.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Standing {
+pub(crate) enum Standing {
     /// It did what it should
     Success,
     /// It failed
@@ -44,12 +43,12 @@ enum Standing {
 
 /// One run as the JSON form shows it.
 #[derive(Serialize)]
-struct Row {
+pub(crate) struct Row {
     run_id: String,
     /// A status, `running`, `interrupted` (not completed yet) or `damaged`.
-    state: Standing,
+    pub(crate) state: Standing,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
+    pub(crate) reason: Option<Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,7 +58,9 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     counts: Option<JobCounts>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    workflow_path: Option<String>,
+    pub(crate) workflow_path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) branch: Option<String>,
     receipt_path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -72,9 +73,11 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     let ids = read::run_ids(layout).or_could_not("cannot list the runs")?;
     let all = ids.len();
-    let rows = ids.into_iter().map(|id| row(layout, id));
-    let wanted = rows.filter(|row| arguments.status.is_none_or(|status| row.stands(status)));
-    let rows: Vec<Row> = wanted.take(arguments.number).collect();
+    let filter = &arguments.filter;
+    let most = if arguments.number == 0 { usize::MAX } else { arguments.number };
+    let in_time = ids.into_iter().filter(|id| filter.in_time(read::began_at(id)));
+    let wanted = in_time.map(|id| row(layout, id)).filter(|row| filter.passes(row));
+    let rows: Vec<Row> = wanted.take(most).collect();
     if arguments.json {
         context.console.json(&rows)?;
         return Ok(exit::DONE);
@@ -83,9 +86,9 @@ pub(crate) fn run(
         true => context.console.note(nothing(all, layout)),
         false => context.console.out(&table(&rows).render(context.console.out_paint()))?,
     }
-    if arguments.status.is_none() && rows.len() < all && !rows.is_empty() {
+    if filter.is_open() && rows.len() < all && !rows.is_empty() {
         let left = all - rows.len();
-        context.console.note(format_args!("{left} older runs; `-n {all}` shows them all"));
+        context.console.note(format_args!("{left} older runs; `-n 0` shows them all"));
     }
     Ok(exit::DONE)
 }
@@ -101,22 +104,19 @@ fn nothing(all: usize, layout: &Layout) -> String {
 }
 
 impl Row {
-    fn stands(&self, like: Standing) -> bool {
-        let killed = like == Standing::Interrupted && self.reason == Some(Reason::Interrupted);
-        self.state == like || killed
-    }
-
     fn of(layout: &Layout, run_id: String, state: Standing) -> Self {
         let receipt_path = layout.run_receipt(&run_id).display().to_string();
+        let began = read::began_at(&run_id);
         Row {
             run_id,
             state,
             reason: None,
             exit_code: None,
-            started_at: None,
+            started_at: began,
             duration_ms: None,
             counts: None,
             workflow_path: None,
+            branch: None,
             receipt_path,
             error: None,
         }
@@ -141,6 +141,7 @@ fn row(layout: &Layout, run_id: String) -> Row {
             duration_ms: Some(receipt.duration_ms),
             counts: Some(receipt.counts),
             workflow_path: Some(receipt.workflow_path),
+            branch: receipt.branch,
             error: receipt.error,
             ..row(standing(receipt.status))
         },
@@ -157,7 +158,8 @@ fn standing(status: Status) -> Standing {
 }
 
 fn table(rows: &[Row]) -> Table {
-    let mut table = Table::with_heading(&["RUN", "STATUS", "STARTED (UTC)", "TIME", "JOBS"]);
+    let mut table =
+        Table::with_heading(&["RUN", "STATUS", "STARTED (UTC)", "TIME", "BRANCH", "JOBS"]);
     for row in rows {
         let jobs = match (&row.counts, &row.error) {
             (Some(counts), _) => words::counts(counts),
@@ -169,6 +171,7 @@ fn table(rows: &[Row]) -> Table {
             (Some(label(row.state)), word(row)),
             (None, row.started_at.map(words::time).unwrap_or_default()),
             (None, row.duration_ms.map(words::duration).unwrap_or_default()),
+            (None, row.branch.as_deref().map(printable).unwrap_or_default().into_owned()),
             (None, jobs),
         ]);
     }

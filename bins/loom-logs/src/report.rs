@@ -1,23 +1,16 @@
-//! A finding as people read it, and as an agent does: one JSON object of at most 2 KB.
+//! A finding as people read it.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use libloom_console::{Label, Paint, printable};
-use libloom_contract::{
-    Reason, Status, layout,
-    logs::{JobCounts, StepSummary},
-    receipt::RunReceipt,
-};
-use serde::Serialize;
+use libloom_contract::{Reason, Status, layout, logs::StepSummary, receipt::RunReceipt};
 
 use crate::{
     finding::{Finding, JobFinding},
     screen, words,
 };
 
-/// Most bytes of the JSON form, its line end included.
-pub(crate) const JSON_MAX: usize = 2048;
 /// Longest line of evidence in the text form, in characters.
 const LINE_MAX: usize = 500;
 
@@ -119,7 +112,7 @@ fn walked(finding: &Finding) -> Vec<String> {
 }
 
 /// Commands worth typing now.
-fn next(finding: &Finding) -> Vec<String> {
+pub(crate) fn next(finding: &Finding) -> Vec<String> {
     let receipt = &finding.receipt;
     let mut next = Vec::new();
     if let Some(job) = &finding.job {
@@ -145,158 +138,4 @@ fn check(receipt: &RunReceipt) -> String {
         layout::DEFAULT_WORKFLOW => "loom check".into(),
         path => format!("loom check --workflow {}", words::shell(path)),
     }
-}
-
-/// The JSON form of a run in progress.
-#[derive(Serialize)]
-pub(crate) struct Running<'a> {
-    kind: &'static str,
-    run_id: &'a str,
-    state: &'static str,
-}
-
-impl<'a> Running<'a> {
-    pub(crate) fn of(run_id: &'a str) -> Self {
-        Running { kind: KIND, run_id, state: "running" }
-    }
-}
-
-const KIND: &str = "loom-explanation";
-
-/// The JSON form of a finished run. Fields that say nothing are left out.
-#[derive(Serialize)]
-struct Explanation<'a> {
-    kind: &'static str,
-    run_id: &'a str,
-    state: &'static str,
-    status: Status,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-    exit_code: i32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    duration_ms: u64,
-    counts: JobCounts,
-    logs_dir: &'a str,
-    /// Files that were read, those in `logs_dir` relative to it.
-    walked: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    job: Option<Job<'a>>,
-    /// The last lines of what failed.
-    evidence: Vec<String>,
-    try_next: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Job<'a> {
-    job_id: &'a str,
-    stage: &'a str,
-    status: Status,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    section: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    step: Option<Step<'a>>,
-}
-
-#[derive(Serialize)]
-struct Step<'a> {
-    step: &'a str,
-    command: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<&'a str>,
-    status: Status,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exit_code: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signal: Option<i32>,
-}
-
-/// The JSON form: one line of at most [`JSON_MAX`] bytes. The oldest evidence is left out first,
-/// then long texts are cut, in the end whatever cannot be cut otherwise.
-pub(crate) fn json(finding: &Finding) -> Vec<u8> {
-    let mut longest = LINE_MAX;
-    let mut explanation = explanation(finding, longest);
-    loop {
-        let mut line = serde_json::to_vec(&explanation).expect("keys are strings");
-        line.push(b'\n');
-        if line.len() <= JSON_MAX {
-            return line;
-        }
-        if explanation.evidence.len() > 3 || (longest == 0 && !explanation.evidence.is_empty()) {
-            explanation.evidence.remove(0);
-        } else if longest > 0 {
-            longest = if longest > 40 { longest / 2 } else { 0 };
-            shorten(&mut explanation, longest);
-        } else if explanation.walked.pop().is_none() && explanation.try_next.pop().is_none() {
-            return line;
-        }
-    }
-}
-
-fn explanation(finding: &Finding, longest: usize) -> Explanation<'_> {
-    let receipt = &finding.receipt;
-    let evidence = finding.evidence.iter();
-    let evidence = evidence.map(|line| screen::line(&line.bytes, Paint::new(false)));
-    let mut explanation = Explanation {
-        kind: KIND,
-        run_id: &receipt.run_id,
-        state: "finished",
-        status: receipt.status,
-        reason: receipt.reason,
-        exit_code: receipt.exit_code,
-        error: receipt.error.clone(),
-        duration_ms: receipt.duration_ms,
-        counts: receipt.counts,
-        logs_dir: &receipt.logs_dir,
-        walked: relative(finding),
-        job: finding.job.as_ref().map(job),
-        evidence: evidence.collect(),
-        try_next: next(finding),
-    };
-    shorten(&mut explanation, longest);
-    explanation
-}
-
-fn relative(finding: &Finding) -> Vec<String> {
-    let path = |path: &PathBuf| {
-        path.strip_prefix(&finding.receipt.logs_dir).unwrap_or(path).display().to_string()
-    };
-    finding.walked.iter().map(path).collect()
-}
-
-fn job(found: &JobFinding) -> Job<'_> {
-    let manifest = &found.manifest;
-    let step = found.step.as_ref().map(|step| Step {
-        step: &step.step,
-        command: step.command.clone(),
-        position: step.position.as_deref(),
-        status: step.status,
-        reason: step.reason,
-        exit_code: step.exit_code,
-        signal: step.signal,
-    });
-    Job {
-        job_id: &manifest.job_id,
-        stage: &found.stage,
-        status: manifest.status,
-        reason: manifest.reason,
-        message: manifest.message.clone(),
-        section: found.section.map(libloom_contract::event::Section::word),
-        step,
-    }
-}
-
-fn shorten(explanation: &mut Explanation<'_>, longest: usize) {
-    let job = explanation.job.iter_mut();
-    let of_job = job.flat_map(|job| {
-        job.message.iter_mut().chain(job.step.iter_mut().map(|step| &mut step.command))
-    });
-    let texts = explanation.evidence.iter_mut().chain(&mut explanation.error).chain(of_job);
-    texts.for_each(|text| *text = screen::cut(text, longest));
 }

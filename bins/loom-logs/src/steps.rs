@@ -52,7 +52,7 @@ fn record(run: &RunLayout, job_id: &str, step: &Step) -> Result<StepRecord, Stor
     Ok(StepRecord { step: step.path(), events: part.events(), summary })
 }
 
-fn steps_with_folders(run: &RunLayout, job_id: &str) -> Vec<Step> {
+pub(crate) fn steps_with_folders(run: &RunLayout, job_id: &str) -> Vec<Step> {
     let job = run.job(job_id);
     let in_section = |section: ScriptSection| {
         let names = fs::read_dir(job.script(section)).into_iter().flatten().flatten();
@@ -66,6 +66,11 @@ fn steps_with_folders(run: &RunLayout, job_id: &str) -> Vec<Step> {
 
 fn step(section: ScriptSection, number: u32) -> Step {
     Step { section, number, command: String::new(), position: None }
+}
+
+/// The list of entries that a person names, such as `before_script`.
+pub(crate) fn parse_list(text: &str) -> Option<ScriptSection> {
+    SCRIPTS.into_iter().find(|section| section.word() == text)
 }
 
 /// The step that a person names: `2`, `02` and `script/2` are the second entry of `script`.

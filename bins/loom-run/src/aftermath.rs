@@ -4,11 +4,13 @@ use std::{fs, path::Path};
 
 use libloom_contract::{env, layout::Layout, snapshot::Snapshot, store};
 use libloom_record::{complete::complete_dead_runs, lock};
+use libloom_secrets::files;
 
 use crate::processes;
 
-/// Ends what a killed run left running, and completes its documents.
-pub fn clear_up_after_dead_runs(layout: &Layout) -> Vec<String> {
+/// Ends what killed runs left running, removes the secrets they left in `temp`, and completes
+/// their documents.
+pub fn clear_up_after_dead_runs(layout: &Layout, temp: &Path) -> Vec<String> {
     let mut notes = Vec::new();
     let is_dead = |run_id: &str| {
         let folder = layout.run(run_id);
@@ -18,6 +20,10 @@ pub fn clear_up_after_dead_runs(layout: &Layout) -> Vec<String> {
     if ended > 0 {
         let processes = if ended == 1 { "process was" } else { "processes were" };
         notes.push(format!("{ended} {processes} left by a killed run, and ended"));
+    }
+    let dead = files::runs(temp).filter(|run_id| is_dead(run_id));
+    for error in dead.filter_map(|run_id| files::remove(temp, &run_id).err()) {
+        notes.push(format!("the secrets of a killed run cannot be removed: {error}"));
     }
     match complete_dead_runs(layout) {
         Ok(completed) if completed.is_empty() => {}

@@ -18,6 +18,7 @@ use crate::{
     child::{self, Call, ChildError},
     rules::{self, Decided},
     run::Run,
+    secrets,
 };
 
 /// Why there is no pipeline.
@@ -87,6 +88,7 @@ pub fn plan(run: &Run, siblings: &Siblings) -> Result<Decided, Trouble> {
     require_shell(run, &graph)?;
     make_workspace(run, siblings, rules_ask_for_changes(&graph))?;
     let graph = compile_again_if_changed(run, siblings, graph)?;
+    secrets::hide_all(run, &graph);
     rules::apply(run, graph).map_err(|error| Trouble::new(Reason::Rules, in_lines(&error)))
 }
 

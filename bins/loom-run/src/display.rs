@@ -20,7 +20,7 @@ use libloom_console::{Console, Live, printable};
 use libloom_contract::{
     Status,
     event::{PhaseCode, Stream},
-    graph::{Graph, Node, Step},
+    graph::{Graph, Node},
     message::Message,
     snapshot::Snapshot,
 };
@@ -159,9 +159,9 @@ impl Display {
         self.board().phase(job_id, phase);
     }
 
-    /// A step of a job begins.
-    pub fn step(&self, job_id: &str, step: &Step) {
-        self.board().step(job_id, step);
+    /// A step of a job begins; `command` as it may be shown.
+    pub fn step(&self, job_id: &str, step: String, command: &str) {
+        self.board().step(job_id, step, command);
     }
 
     /// A job is not run.

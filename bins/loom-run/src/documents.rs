@@ -120,6 +120,7 @@ pub fn write_receipt(
         pipeline_manifest_path: pipeline.map(|_| text(&run.logs.pipeline_manifest())),
         snapshot_path: snapshot.map(|snapshot| snapshot.path.clone()),
         snapshot_head_sha: snapshot.and_then(|snapshot| snapshot.facts.head_sha.clone()),
+        branch: snapshot.and_then(|snapshot| snapshot.facts.branch.clone()),
         graph_ir: graph.map(|graph| graph_pointer(run, graph)),
         counts: pipeline.map(|pipeline| pipeline.counts).unwrap_or_default(),
         jobs: pipeline.map(job_lines).unwrap_or_default(),

@@ -34,6 +34,16 @@ pub struct JobEnvironment {
     pub path: String,
 }
 
+impl JobEnvironment {
+    /// Sets variables of the shell, above whatever they were.
+    pub fn set(&mut self, variables: &[(String, OsString)]) {
+        let is_new = |name: &OsStr| !variables.iter().any(|(new, _)| name == new.as_str());
+        self.all.retain(|(name, _)| is_new(name));
+        let new = variables.iter().map(|(name, value)| (name.into(), value.clone()));
+        self.all.extend(new);
+    }
+}
+
 /// Builds a host job's environment.
 pub fn of_host_job<'a>(
     inherited: impl Iterator<Item = (&'a OsStr, &'a OsStr)>,

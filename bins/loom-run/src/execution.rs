@@ -16,10 +16,10 @@ use libloom_contract::{
 use libloom_record::events::EventLog;
 
 use crate::{
-    environment::{self, JobEnvironment},
     joblog::{JobLog, finish},
     providers::host::{self, End, Reader, Shell, Stopped},
     run::Run,
+    secrets::Ready,
     shell::script::{ARGUMENT_BYTES_MAX, Prelude, instrumented, quoted},
     steps::{self, FailingStep, Sink, Steps, ended_by},
     verdict::Verdict,
@@ -107,18 +107,16 @@ struct ShellOutcome {
 }
 
 /// Runs the job's shells: `before_script` and `script` in one, `after_script` in another.
-pub fn run(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution> {
+pub fn run(run: &Run, node: &Node, ready: &Ready, log: &mut JobLog<'_>) -> io::Result<Execution> {
     let (_, execution) = log.phase(PhaseCode::JobExecution, |log| {
-        let execution = shells(run, node, log)?;
+        let execution = shells(run, node, ready, log)?;
         Ok((execution.verdict.clone(), execution))
     })?;
     Ok(execution)
 }
 
-fn shells(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution> {
-    let inherited = run.inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-    let environment = environment::of_host_job(inherited, &run.predefined().of_job(node), node);
-    let job = Job { run, node, environment, deadline: deadline(node) };
+fn shells(run: &Run, node: &Node, ready: &Ready, log: &mut JobLog<'_>) -> io::Result<Execution> {
+    let job = Job { run, node, ready, deadline: deadline(node) };
 
     let layout = log.layout.clone();
     let subject = steps::execution_subject(&node.id);
@@ -134,6 +132,7 @@ fn shells(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution>
         job_id: &node.id,
         execution: events,
         display: &run.display,
+        redactor: run.redactor(),
         ledger: &run.ledger,
         room: steps::JOB_OUTPUT_BYTES_MAX,
     };
@@ -171,7 +170,7 @@ fn link_scripts(layout: &JobLayout) -> io::Result<()> {
 struct Job<'a> {
     run: &'a Run,
     node: &'a Node,
-    environment: JobEnvironment,
+    ready: &'a Ready,
     deadline: Option<Instant>,
 }
 
@@ -187,7 +186,7 @@ impl Job<'_> {
         let shell = Shell {
             program: &self.run.shell,
             arguments: self.arguments(script),
-            environment: &self.environment.all,
+            environment: &self.ready.environment.all,
             workspace: self.run.workspace(),
             marks: self.marks(),
             deadline: self.deadline.filter(|_| kind.decides),
@@ -212,10 +211,12 @@ impl Job<'_> {
     /// The text the shell runs; one that is too long for an argument goes into `file`.
     fn script(&self, entries: &[&Step], nonce: &str, file: &Path) -> io::Result<String> {
         let commands: Vec<&str> = entries.iter().map(|step| step.command.as_str()).collect();
+        let private = self.ready.write_private()?;
         let prelude = Prelude {
             workspace: self.run.workspace(),
-            path: &self.environment.path,
-            variables: &self.environment.own,
+            path: &self.ready.environment.path,
+            variables: &self.ready.environment.own,
+            private: private.as_deref(),
         };
         let text = instrumented(&prelude, &commands, nonce);
         if text.len() <= ARGUMENT_BYTES_MAX {
@@ -226,18 +227,8 @@ impl Job<'_> {
     }
 
     fn arguments(&self, script: String) -> Vec<String> {
-        let options: &[&str] = if self.is_traced() { &["-x", "-c"] } else { &["-lc"] };
+        let options: &[&str] = if self.ready.is_traced { &["-x", "-c"] } else { &["-lc"] };
         options.iter().map(|&option| option.to_owned()).chain([script]).collect()
-    }
-
-    /// Tracing is wished for in the environment of the run or in the job's variables.
-    fn is_traced(&self) -> bool {
-        let wish = |name: &str| name == env::DEBUG_TRACE || name == env::CI_DEBUG_TRACE;
-        let mut all = self.environment.all.iter();
-        all.any(|(name, value)| {
-            name.to_str().is_some_and(wish)
-                && matches!(value.to_str(), Some("1" | "true" | "yes" | "on"))
-        })
     }
 
     fn marks(&self) -> Vec<Vec<u8>> {

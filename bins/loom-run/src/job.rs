@@ -3,9 +3,9 @@
 use std::{io, path::PathBuf, time::Instant};
 
 use libloom_contract::{
-    Reason, Status, Timestamp,
+    Reason, Timestamp,
     event::{Event, EventKind, PhaseCode, Section},
-    graph::{Node, Outcome, Provider},
+    graph::{Node, Provider},
     logs::JobSummary,
     version,
 };
@@ -13,10 +13,11 @@ use libloom_record::events::EventLog;
 use serde_json::json;
 
 use crate::{
-    artifacts,
     execution::{self, Execution},
+    extraction,
     joblog::{JobLog, close_broken, loom_error},
     run::Run,
+    secrets::{self, Ready},
     steps::{FailingStep, milliseconds},
     verdict::Verdict,
 };
@@ -71,7 +72,7 @@ pub fn run(run: &Run, node: &Node) -> JobResult {
         Ok((execution, events))
     });
     let (execution, failing_events) = outcome.unwrap_or_else(|error| {
-        let execution = Execution::of(loom_error(&error));
+        let execution = Execution::of(run.hidden(&loom_error(&error)));
         let duration_ms = milliseconds(started.elapsed());
         close_broken(run, &summary(node, &execution, Some(started_at), duration_ms));
         (execution, PathBuf::new())
@@ -98,29 +99,34 @@ pub fn record_not_run(run: &Run, node: &Node, verdict: &Verdict) -> io::Result<(
 fn phases(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution> {
     let prepared = log.phase(PhaseCode::JobProviderPrepare, |log| prepare(run, node, log))?;
     let mut execution = match prepared {
-        (_, true) => {
-            let execution = execution::run(run, node, log);
+        (_, Some(ready)) => {
+            let execution = execution::run(run, node, &ready, log);
             execution.unwrap_or_else(|error| Execution::of(loom_error(&error)))
         }
-        (verdict, false) => Execution::of(verdict),
+        (verdict, None) => Execution::of(verdict),
     };
-    if execution.began && artifacts_are_wanted(node, &execution.verdict) {
-        let extracted = log.phase(PhaseCode::JobArtifactRestore, |log| extract(run, node, log))?;
+    if extraction::is_wanted(node, &execution) {
+        let phase = PhaseCode::JobArtifactRestore;
+        let extracted = log.phase(phase, |log| extraction::run(run, node, log))?;
         execution.take_failure_of(extracted.0);
     }
     log.phase(PhaseCode::JobCleanup, |log| clean_up(&execution, log))?;
+    execution.verdict = run.hidden(&execution.verdict);
     Ok(execution)
 }
 
-/// Chooses the provider; `true` when the job's shell may start.
-fn prepare(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict, bool)> {
+/// Chooses the provider and resolves secrets; then the job's shell may start.
+fn prepare(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict, Option<Ready>)> {
     let prepared = log.section(Section::Provider, |events| {
         note_provider(run, node, events)?;
-        Ok(refusal(node).map_or(Ok(()), Err))
+        match refusal(node) {
+            Some(verdict) => Ok(Err(verdict)),
+            None => secrets::prepare(run, node, events),
+        }
     })?;
     Ok(match prepared {
-        Ok(()) => (Verdict::success(), true),
-        Err(verdict) => (verdict, false),
+        Ok(ready) => (Verdict::success(), Some(ready)),
+        Err(verdict) => (verdict, None),
     })
 }
 
@@ -158,10 +164,6 @@ pub fn notes(node: &Node) -> Vec<String> {
             "`artifacts.reports` is not built yet: reports are not read",
         ),
         (
-            artifacts.is_some_and(|artifacts| artifacts.expire_in_s.is_some()),
-            "`artifacts.expire_in` is not built yet: artifacts are kept",
-        ),
-        (
             node.runner_pool.is_some(),
             "`runner_pool` is for remote runs; a local run does not act on it",
         ),
@@ -190,49 +192,7 @@ fn refusal(node: &Node) -> Option<Verdict> {
         let message = "docker provider not built yet: the job wants `services`";
         return Some(Verdict::failure(Reason::ProviderUnavailable, message));
     }
-    let secret = node.secrets.first()?;
-    let message = format!(
-        "SECRETS_PROVIDER_UNAVAILABLE: secrets are not built yet: the job wants `{}`",
-        secret.name
-    );
-    Some(Verdict::failure(Reason::SecretUnavailable, message))
-}
-
-fn artifacts_are_wanted(node: &Node, verdict: &Verdict) -> bool {
-    node.artifacts.as_ref().is_some_and(|artifacts| match artifacts.when {
-        Outcome::Always => true,
-        Outcome::OnSuccess => verdict.status == Status::Success,
-        Outcome::OnFailure => verdict.status == Status::Failure,
-    })
-}
-
-fn extract(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict, ())> {
-    let Some(wanted) = &node.artifacts else { return Ok((Verdict::success(), ())) };
-    let folders = (log.layout.clone(), log.run_layout());
-    let extracted = log.section(Section::ArtifactExtract, |events| {
-        let found = artifacts::extract(run.workspace(), wanted, &node.id, &folders.0, folders.1);
-        match found {
-            Ok(found) => {
-                let text = format!("{} files, {} bytes", found.entry.count, found.entry.bytes);
-                let note = events.subject().say(EventKind::Note, text);
-                events.append(note)?;
-                for pattern in &found.unmatched {
-                    let text = format!("nothing matches `{pattern}`");
-                    let note = events.subject().say(EventKind::Note, text);
-                    events.append(note)?;
-                }
-                Ok(Ok(found.entry))
-            }
-            Err(error) => Ok(Err(Verdict::failure(Reason::SectionFailed, error.to_string()))),
-        }
-    })?;
-    Ok(match extracted {
-        Ok(entry) => {
-            log.artifacts(entry);
-            (Verdict::success(), ())
-        }
-        Err(verdict) => (verdict, ()),
-    })
+    None
 }
 
 /// What had to be cleaned up, if anything, is said in a section of its own.

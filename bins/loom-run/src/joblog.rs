@@ -53,8 +53,8 @@ impl<'a> JobLog<'a> {
         self.events.append(subject.event(EventKind::Start))?;
         let result = body(self);
         let finish = match &result {
-            Ok((verdict, _)) => finish(&subject, verdict, started),
-            Err(error) => finish(&subject, &loom_error(error), started),
+            Ok((verdict, _)) => finish(&subject, &self.run.hidden(verdict), started),
+            Err(error) => finish(&subject, &self.run.hidden(&loom_error(error)), started),
         };
         self.run.observe(Some(self.job_id), phase, EventKind::Finish);
         self.events.append(finish)?;
@@ -74,9 +74,10 @@ impl<'a> JobLog<'a> {
         let result = body(&mut log)?;
         let verdict = match &result {
             Ok(_) => Verdict::success(),
-            Err(verdict) => verdict.clone(),
+            Err(verdict) => self.run.hidden(verdict),
         };
-        if let (Status::Failure, Some(text)) = (verdict.status, &verdict.message) {
+        let is_told = log.has_told_error();
+        if let (Status::Failure, Some(text), false) = (verdict.status, &verdict.message, is_told) {
             let event =
                 Event { reason: verdict.reason, ..log.subject().say(EventKind::Error, text) };
             log.append(event)?;

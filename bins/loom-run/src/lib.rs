@@ -14,6 +14,7 @@ mod display;
 mod documents;
 mod environment;
 mod execution;
+mod extraction;
 mod guard;
 mod job;
 mod joblog;
@@ -25,6 +26,7 @@ mod providers;
 mod rules;
 mod run;
 mod schedule;
+mod secrets;
 mod shell;
 mod steps;
 mod tree;
@@ -47,6 +49,7 @@ use libloom_contract::{
 };
 use libloom_entry::{Context, Failure, OrFail as _, is_executable};
 use libloom_record::{complete::complete, lock, phases::PhaseLedger};
+use libloom_secrets::files;
 use libloom_variables::Override;
 
 use crate::{
@@ -162,6 +165,7 @@ fn overrides(args: &Args, cwd: &Path) -> Result<Vec<Override>, Failure> {
 
 /// In the guard: the worker is gone, and so is everything it started.
 fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8 {
+    remove_secrets(&place.run_id(), context);
     let code = u8::try_from(ended.exit_code).unwrap_or(libloom_contract::exit::BUG);
     if ended.signal.is_some() {
         context.console.clear_abandoned_lines();
@@ -179,6 +183,13 @@ fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8
         Err(error) => context.console.error(format_args!("cannot complete the record: {error}")),
     }
     if ended.signal.is_some() { libloom_contract::exit::COULD_NOT } else { code }
+}
+
+/// No job runs any more; done by whichever of guard and worker is left.
+fn remove_secrets(run_id: &str, context: &Context) {
+    if let Err(error) = files::remove(&context.env.temp_folder(), run_id) {
+        context.console.error(format_args!("cannot remove the run's secrets: {error}"));
+    }
 }
 
 /// The run's last line. Whoever stopped reading still gets the exit code.
@@ -207,6 +218,7 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         workflow: settings.workflow.clone(),
         command: context.argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
         inherited: context.env.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        temp: context.env.temp_folder(),
         overrides: settings.overrides,
         changes_base: args.changes_base.clone(),
         shell: find_shell(context),
@@ -219,6 +231,7 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         registry: Registry::default(),
         ledger: Mutex::new(PhaseLedger::new()),
         snapshot: OnceLock::new(),
+        redactor: OnceLock::new(),
         repo_root: settings.root,
         id,
     };
@@ -228,12 +241,13 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     };
     context.console.detail(format_args!("run: {}, {} jobs at a time", run.id, run.jobs));
     answer_first_interrupt(&run.cancel, run.grace, context);
-    let layout = run.layout.clone();
-    let dead = thread::spawn(move || aftermath::clear_up_after_dead_runs(&layout));
+    let (layout, temp) = (run.layout.clone(), run.temp.clone());
+    let dead = thread::spawn(move || aftermath::clear_up_after_dead_runs(&layout, &temp));
     let outcome = worker::work(&run, &context.siblings);
     run.display.close();
     let outcome = outcome
         .or_could_not(format_args!("cannot record the run in `{}`", run.logs.folder().display()));
+    remove_secrets(&run.id, context);
     for note in dead.join().unwrap_or_default() {
         context.console.note(note);
     }

@@ -14,6 +14,7 @@ use libloom_contract::{
     snapshot::{Facts, Snapshot},
 };
 use libloom_record::phases::PhaseLedger;
+use libloom_redact::Redactor;
 use libloom_variables::{Override, Predefined};
 
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     display::Display,
     processes::Registry,
     steps::ended_by,
+    verdict::Verdict,
 };
 
 /// One run.
@@ -42,6 +44,8 @@ pub struct Run {
     pub command: Vec<String>,
     /// Environment that host jobs inherit.
     pub inherited: Vec<(OsString, OsString)>,
+    /// Folder of what lives no longer than the run.
+    pub temp: PathBuf,
     /// Values above those of the workflow, the highest last.
     pub overrides: Vec<Override>,
     /// What `changes` compares with; `None`: where the default branch was left.
@@ -66,12 +70,25 @@ pub struct Run {
     pub ledger: Mutex<PhaseLedger>,
     /// The isolated workspace, once it is made.
     pub snapshot: OnceLock<Snapshot>,
+    /// Hides the values of secrets, once it is known which there are.
+    pub redactor: OnceLock<Redactor>,
 }
 
 impl Run {
     /// The isolated workspace; empty while there is none, and no job runs then.
     pub fn workspace(&self) -> &Path {
         self.snapshot.get().map_or(Path::new(""), |snapshot| Path::new(&snapshot.path))
+    }
+
+    /// Hides the values of secrets; nothing while none can have been used.
+    pub fn redactor(&self) -> &Redactor {
+        self.redactor.get_or_init(Redactor::default)
+    }
+
+    /// `verdict` without the value of any secret.
+    pub fn hidden(&self, verdict: &Verdict) -> Verdict {
+        let hide = |message: &String| self.redactor().text(message).into_owned();
+        Verdict { message: verdict.message.as_ref().map(hide), ..verdict.clone() }
     }
 
     /// State of the repository; unknown while there is no workspace.

@@ -10,5 +10,6 @@
 //! counts for the entry before. Descriptors 6 and 7 that an entry opens do not outlive it.
 
 pub mod batch;
+pub mod channel;
 pub mod script;
 pub mod split;

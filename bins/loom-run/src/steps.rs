@@ -23,13 +23,15 @@ use libloom_record::{
     events::{EventLog, Output, Subject},
     phases::PhaseLedger,
 };
+use libloom_redact::Redactor;
 use memchr::memrchr_iter;
 
 use crate::{
     display::{Display, Unfinished},
     processes::Ended,
     shell::{
-        batch::{Batch, Record},
+        batch::Record,
+        channel::Channel,
         split::{Piece, Splitter},
     },
     verdict::Verdict,
@@ -54,6 +56,8 @@ pub struct Sink<'a> {
     pub execution: EventLog,
     /// Where output may be shown as it comes.
     pub display: &'a Display,
+    /// Hides the values of secrets.
+    pub redactor: &'a Redactor,
     /// Where boundaries are counted.
     pub ledger: &'a Mutex<PhaseLedger>,
     /// Bytes of output that may still be recorded.
@@ -68,8 +72,21 @@ impl Sink<'_> {
 }
 
 /// Output of the part of a shell's life that one event log holds.
-struct Part {
-    batches: [Batch; 2],
+struct Part<'r> {
+    channels: [Channel<'r>; 2],
+    tally: Tally,
+}
+
+impl<'r> Part<'r> {
+    fn new(redactor: &'r Redactor) -> Self {
+        let channels = [Channel::new(redactor), Channel::new(redactor)];
+        Part { channels, tally: Tally::default() }
+    }
+}
+
+/// What is known of the records of one part.
+#[derive(Default)]
+struct Tally {
     lines: u64,
     bytes: [u64; 2],
     dropped: u64,
@@ -78,18 +95,7 @@ struct Part {
     unfinished: [Unfinished; 2],
 }
 
-impl Part {
-    fn new() -> Self {
-        Part {
-            batches: Default::default(),
-            lines: 0,
-            bytes: [0; 2],
-            dropped: 0,
-            tail: VecDeque::new(),
-            unfinished: Default::default(),
-        }
-    }
-
+impl Tally {
     fn keep_tail(&mut self, bytes: &[u8]) {
         let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let mut starts: Vec<usize> =
@@ -109,7 +115,7 @@ impl Part {
 
 /// Where one record of output goes.
 struct Target<'a, 'b> {
-    part: &'a mut Part,
+    tally: &'a mut Tally,
     log: &'a mut EventLog,
     room: &'a mut u64,
     display: &'b Display,
@@ -119,10 +125,10 @@ struct Target<'a, 'b> {
 impl Target<'_, '_> {
     fn write(&mut self, stream: Stream, record: &Record<'_>) -> io::Result<()> {
         let length = record.bytes.len() as u64;
-        self.part.lines += record.lines;
-        self.part.bytes[index(stream)] += length;
-        self.part.keep_tail(record.bytes);
-        let unfinished = &mut self.part.unfinished[index(stream)];
+        self.tally.lines += record.lines;
+        self.tally.bytes[index(stream)] += length;
+        self.tally.keep_tail(record.bytes);
+        let unfinished = &mut self.tally.unfinished[index(stream)];
         self.display.output((self.job_id, stream), record.bytes, record.partial, unfinished);
         if *self.room < length {
             return self.drop_record(length);
@@ -135,8 +141,8 @@ impl Target<'_, '_> {
     /// The first dropped byte closes the recording for good, so that no gap looks like output.
     fn drop_record(&mut self, length: u64) -> io::Result<()> {
         *self.room = 0;
-        self.part.dropped += length;
-        if self.part.dropped > length {
+        self.tally.dropped += length;
+        if self.tally.dropped > length {
             return Ok(());
         }
         let text = format!(
@@ -152,9 +158,9 @@ fn index(stream: Stream) -> usize {
 }
 
 /// One step that has begun.
-struct Begun {
+struct Begun<'r> {
     log: EventLog,
-    part: Part,
+    part: Part<'r>,
     start: Event,
     started: Instant,
     ended: Option<Instant>,
@@ -185,8 +191,8 @@ pub struct Steps<'a, 'b> {
     steps: &'a [&'a Step],
     splitters: [Splitter; 2],
     /// Before the first step; afterwards only what the shell wrote before it.
-    around: Part,
-    begun: Vec<Option<Begun>>,
+    around: Part<'b>,
+    begun: Vec<Option<Begun<'b>>>,
     entries: Vec<StepEntry>,
     /// The step that failed.
     pub failing: Option<FailingStep>,
@@ -196,11 +202,12 @@ impl<'a, 'b> Steps<'a, 'b> {
     /// Nothing has begun.
     pub fn new(sink: &'a mut Sink<'b>, steps: &'a [&'a Step], nonce: &str) -> Self {
         let splitter = || Splitter::new(nonce, steps.len());
+        let around = Part::new(sink.redactor);
         Steps {
             sink,
             steps,
             splitters: [splitter(), splitter()],
-            around: Part::new(),
+            around,
             begun: Vec::new(),
             entries: Vec::new(),
             failing: None,
@@ -234,12 +241,13 @@ impl<'a, 'b> Steps<'a, 'b> {
         if let Some(Some(before)) = self.begun.last_mut() {
             before.ended = Some(now);
         }
-        self.sink.display.step(self.sink.job_id, step);
+        let command = self.sink.redactor.text(&step.command);
+        self.sink.display.step(self.sink.job_id, step.path(), &command);
         let subject = Subject::step(&step.path(), self.sink.job_id);
         let start = subject.event(EventKind::Start);
         let mut log = EventLog::create(&self.sink.layout.step(step).events(), subject)?;
         log.append(start.clone())?;
-        let part = Part::new();
+        let part = Part::new(self.sink.redactor);
         self.begun.push(Some(Begun { log, part, start, started: now, ended: None }));
         self.mirror_start(number)
     }
@@ -256,22 +264,19 @@ impl<'a, 'b> Steps<'a, 'b> {
     }
 
     fn output(&mut self, stream: Stream, number: usize, bytes: &[u8]) -> io::Result<()> {
-        self.with_target(number, |target| {
-            let mut batch = std::mem::take(&mut target.part.batches[index(stream)]);
-            let result = batch.push(bytes, &mut |record| target.write(stream, &record));
-            target.part.batches[index(stream)] = batch;
-            result
+        self.with_part(number, |channels, target| {
+            channels[index(stream)].push(bytes, &mut |record| target.write(stream, &record))
         })
     }
 
     /// Runs `body` on the part that step `number` (0: before the first) writes to.
-    fn with_target(
+    fn with_part(
         &mut self,
         number: usize,
-        body: impl FnOnce(&mut Target<'_, '_>) -> io::Result<()>,
+        body: impl FnOnce(&mut [Channel<'b>; 2], &mut Target<'_, '_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let sink = &mut *self.sink;
-        let (part, log) = match number {
+        let (Part { channels, tally }, log) = match number {
             0 => (&mut self.around, &mut sink.execution),
             _ => match self.begun.get_mut(number - 1) {
                 Some(Some(begun)) => (&mut begun.part, &mut begun.log),
@@ -279,21 +284,15 @@ impl<'a, 'b> Steps<'a, 'b> {
             },
         };
         let (display, job_id) = (sink.display, sink.job_id);
-        body(&mut Target { part, log, room: &mut sink.room, display, job_id })
+        body(channels, &mut Target { tally, log, room: &mut sink.room, display, job_id })
     }
 
-    fn flush_batches(&mut self, number: usize, all: bool) -> io::Result<()> {
-        self.with_target(number, |target| {
+    fn flush(&mut self, number: usize, all: bool) -> io::Result<()> {
+        self.with_part(number, |channels, target| {
             for stream in [Stream::Stdout, Stream::Stderr] {
-                let mut batch = std::mem::take(&mut target.part.batches[index(stream)]);
-                let is_due = batch.deadline().is_some_and(|deadline| deadline <= Instant::now());
+                let channel = &mut channels[index(stream)];
                 let mut write = |record: Record<'_>| target.write(stream, &record);
-                match (all, is_due) {
-                    (true, _) => batch.finish(&mut write)?,
-                    (false, true) => batch.flush(&mut write)?,
-                    (false, false) => {}
-                }
-                target.part.batches[index(stream)] = batch;
+                if all { channel.finish(&mut write)? } else { channel.tick(&mut write)? }
             }
             Ok(())
         })
@@ -303,7 +302,7 @@ impl<'a, 'b> Steps<'a, 'b> {
     fn show_unfinished_lines(&mut self, number: usize) {
         let Some(Some(begun)) = self.begun.get_mut(number - 1) else { return };
         for stream in [Stream::Stdout, Stream::Stderr] {
-            let unfinished = &mut begun.part.unfinished[index(stream)];
+            let unfinished = &mut begun.part.tally.unfinished[index(stream)];
             self.sink.display.output((self.sink.job_id, stream), b"", false, unfinished);
         }
     }
@@ -316,15 +315,15 @@ impl<'a, 'b> Steps<'a, 'b> {
     /// How long until some pending lines must go out.
     pub fn patience(&self) -> Option<Duration> {
         let open = self.begun.iter().flatten().map(|begun| &begun.part);
-        let batches = open.chain([&self.around]).flat_map(|part| &part.batches);
-        let deadline = batches.filter_map(Batch::deadline).min()?;
+        let channels = open.chain([&self.around]).flat_map(|part| &part.channels);
+        let deadline = channels.filter_map(Channel::deadline).min()?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Records the lines that have waited long enough.
     pub fn tick(&mut self) -> io::Result<()> {
         let open = self.entries.len() + 1..=self.begun.len();
-        open.chain([0]).try_for_each(|number| self.flush_batches(number, false))
+        open.chain([0]).try_for_each(|number| self.flush(number, false))
     }
 
     /// Closes the steps that both streams have left; they succeeded.
@@ -344,7 +343,7 @@ impl<'a, 'b> Steps<'a, 'b> {
         signal: Option<i32>,
     ) -> io::Result<()> {
         let number = self.entries.len() + 1;
-        self.flush_batches(number, true)?;
+        self.flush(number, true)?;
         self.show_unfinished_lines(number);
         let step = self.steps[number - 1];
         let begun = self.begun.get_mut(number - 1).and_then(Option::take);
@@ -354,20 +353,21 @@ impl<'a, 'b> Steps<'a, 'b> {
             let ended = begun.ended.unwrap_or_else(Instant::now);
             summary.duration_ms = milliseconds(ended.duration_since(begun.started));
             summary.started_at = Some(begun.start.ts);
-            summary.output_lines = begun.part.lines;
-            [summary.stdout_bytes, summary.stderr_bytes] = begun.part.bytes;
-            summary.dropped_bytes = (begun.part.dropped > 0).then_some(begun.part.dropped);
+            summary.output_lines = begun.part.tally.lines;
+            [summary.stdout_bytes, summary.stderr_bytes] = begun.part.tally.bytes;
+            summary.dropped_bytes =
+                (begun.part.tally.dropped > 0).then_some(begun.part.tally.dropped);
             let events_path = self.sink.run.relative(&self.sink.layout.step(step).events());
             self.finish_events(&mut begun.log, &summary)?;
             if verdict.status == Status::Failure {
                 self.failing = Some(FailingStep {
                     step: step.path(),
-                    command: step.command.clone(),
+                    command: summary.command.clone(),
                     earlier: self.steps[..number - 1].iter().map(|s| s.command.clone()).collect(),
                     position: summary.position.clone(),
                     events_path: events_path.clone(),
-                    lines: begun.part.lines,
-                    tail: begun.part.tail.into(),
+                    lines: begun.part.tally.lines,
+                    tail: begun.part.tally.tail.into(),
                 });
             }
             summary.events_path = Some(events_path);
@@ -393,7 +393,7 @@ impl<'a, 'b> Steps<'a, 'b> {
             kind: "loom-step-summary".into(),
             job_id: self.sink.job_id.into(),
             step: step.path(),
-            command: step.command.clone(),
+            command: self.sink.redactor.text(&step.command).into_owned(),
             position: position.map(|p| format!("{}:{}:{}", p.file, p.line, p.column)),
             status: verdict.status,
             reason: verdict.reason,
@@ -433,7 +433,7 @@ impl<'a, 'b> Steps<'a, 'b> {
             let mut splitter = std::mem::replace(self.splitter(stream), Splitter::new("", 0));
             splitter.finish(|piece| self.piece(stream, &piece))?;
         }
-        self.flush_batches(0, true)?;
+        self.flush(0, true)?;
         while self.entries.len() + 1 < self.begun.len() {
             self.close(&Verdict::success(), Some(0), None)?;
         }

@@ -80,6 +80,7 @@ fn plan(run: &Run, graph: Option<&Graph>) -> RunPlan {
         graph_ir: graph.map(|graph| documents::graph_pointer(run, graph)),
         snapshot_path: snapshot.map(|snapshot| snapshot.path.clone()),
         snapshot_head_sha: snapshot.and_then(|snapshot| snapshot.facts.head_sha.clone()),
+        branch: snapshot.and_then(|snapshot| snapshot.facts.branch.clone()),
     }
 }
 

@@ -136,7 +136,8 @@ fn filters_off(repository: &Repository) -> Result<Vec<OsString>, Failure> {
     Ok(args)
 }
 
-fn path_text(path: &[u8]) -> PathText {
+/// A path as documents hold it.
+pub(crate) fn path_text(path: &[u8]) -> PathText {
     let text = String::from_utf8_lossy(path);
     let bytes = std::str::from_utf8(path).is_err().then(|| STANDARD.encode(path));
     PathText { path: text.into_owned(), bytes }

@@ -1,10 +1,9 @@
 //! `loom snapshot list` and `show`.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use clap::Args;
-use libloom_console::{Label, Table, printable};
+use libloom_console::{Label, Table, printable, size};
 use libloom_contract::snapshot::Snapshot;
 use libloom_contract::{Timestamp, exit};
 use libloom_entry::{Context, Failure};
@@ -135,51 +134,5 @@ fn age(time: Timestamp) -> String {
         60..3600 => format!("{}m", seconds / 60),
         3600..86400 => format!("{}h", seconds / 3600),
         _ => format!("{}d", seconds / 86400),
-    }
-}
-
-/// Bytes for people, in powers of 1024.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut whole = bytes;
-    let mut tenths = 0;
-    let mut unit = 0;
-    while whole >= 1024 && unit + 1 < UNITS.len() {
-        tenths = whole % 1024 * 10 / 1024;
-        whole /= 1024;
-        unit += 1;
-    }
-    if unit == 0 { format!("{whole} B") } else { format!("{whole}.{tenths} {}", UNITS[unit]) }
-}
-
-/// Reads `90s`, `30m`, `12h`, `7d`, `2w`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a duration such as 90s, 30m, 12h, 7d or 2w");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        'w' => 7 * 86_400,
-        _ => return Err(wrong()),
-    };
-    let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_and_durations_read_as_people_write_them() {
-        assert_eq!([size(1023), size(1536), size(5 << 30)], ["1023 B", "1.5 KiB", "5.0 GiB"]);
-        assert_eq!(parse_duration("2w"), Ok(Duration::from_secs(14 * 86_400)));
-        assert!(
-            ["", "7", "d", "1y", "-1d", "99999999999999999w"]
-                .iter()
-                .all(|t| parse_duration(t).is_err())
-        );
     }
 }

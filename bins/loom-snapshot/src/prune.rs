@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use libloom_console::size;
 use libloom_contract::{Timestamp, exit};
-use libloom_entry::{Context, Failure, OrFail};
+use libloom_entry::{Context, Failure, OrFail, parse_age};
 
 use crate::destination::{PARTIAL, is_being_made, usual_places};
-use crate::list::{parse_duration, records, size};
+use crate::list::records;
 use crate::records::{Known, Records, entries};
 use crate::remove::remove_tree;
 
@@ -25,7 +26,7 @@ pub(crate) struct PruneArgs {
     #[arg(long, value_name = "N")]
     keep: Option<usize>,
     /// Remove only what is older, such as 12h, 7d or 2w
-    #[arg(long, value_name = "AGE", value_parser = parse_duration)]
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
     older_than: Option<Duration>,
     /// Remove all
     #[arg(long, conflicts_with_all = ["keep", "older_than"])]

@@ -5,13 +5,12 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use libloom_console::Console;
+use libloom_console::{Console, size};
 use libloom_contract::message::Message;
 use libloom_contract::snapshot::Facts;
 use libloom_contract::version;
 use libloom_entry::Failure;
 
-use crate::list::size;
 use crate::progress::Progress;
 use crate::work_tree::Made;
 

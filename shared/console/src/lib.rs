@@ -14,6 +14,7 @@ mod live;
 mod output;
 mod paint;
 mod printable;
+mod size;
 mod table;
 
 pub use color::{ColorChoice, ColorHints};
@@ -23,4 +24,5 @@ pub use live::{Live, Size};
 pub use output::shown_line;
 pub use paint::{Label, Paint, Painted};
 pub use printable::printable;
+pub use size::size;
 pub use table::Table;

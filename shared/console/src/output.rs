@@ -143,7 +143,7 @@ mod tests {
                 prop::sample::select(&b"\x1b[]PX;:08mHJ\\\x07\r\x08\t\xc3\xa9\x9b\xffab"[..]), 0..60),
         ) {
             let shown = shown_line(&line, false);
-            prop_assert!(!shown.chars().any(|c| c.is_control()), "{shown:?}");
+            prop_assert!(!shown.chars().any(char::is_control), "{shown:?}");
             // With colours the only escapes are theirs.
             let colored = shown_line(&line, true);
             for after in colored.split('\x1b').skip(1) {

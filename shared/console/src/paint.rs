@@ -31,6 +31,8 @@ pub enum Label {
     Member(usize),
     /// Name of a job, step, command or file.
     Name,
+    /// What was searched for.
+    Match,
     /// Text of second rank: times, ids, counts.
     Dim,
 }
@@ -49,6 +51,7 @@ impl Label {
             Self::Success => bold(AnsiColor::Green),
             Self::Running => AnsiColor::Cyan.on_default(),
             Self::Member(number) => MEMBERS[number % MEMBERS.len()].on_default(),
+            Self::Match => bold(AnsiColor::Magenta),
             Self::Heading | Self::Name => Style::new().bold(),
             Self::Skipped | Self::Dim => Style::new().dimmed(),
         }

@@ -286,4 +286,7 @@ pub struct RunPlan {
     /// Commit of HEAD in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_head_sha: Option<String>,
+    /// Branch of the repository; absent when HEAD is detached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }

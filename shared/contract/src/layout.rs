@@ -304,6 +304,18 @@ impl PartLayout {
     }
 }
 
+const SECRETS_PREFIX: &str = "loom-secrets-";
+
+/// Folder of a run's secret values in the temp folder, while its jobs need them.
+pub fn secrets(temp: &Path, run_id: &str) -> PathBuf {
+    temp.join(format!("{SECRETS_PREFIX}{run_id}"))
+}
+
+/// The run whose [`secrets`] a folder of that name holds.
+pub fn run_of_secrets(name: &str) -> Option<String> {
+    name.strip_prefix(SECRETS_PREFIX).map(str::to_owned)
+}
+
 /// Id of a run that begins at `time`.
 pub fn run_id(time: crate::Timestamp) -> String {
     format!("loom-run-local-{}", time.nanoseconds())

@@ -348,17 +348,23 @@ pub struct SectionEntry {
 /// The extracted files in a job's manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ArtifactsEntry {
-    /// Files and symlinks.
+    /// Files, symlinks and empty folders.
     pub count: u64,
     /// Bytes of the files.
     pub bytes: u64,
     /// Folder that holds them.
     pub path: String,
-    /// The archive of them all; absent when nothing matched.
+    /// The archive of them all; absent when nothing matched, or when it was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive_path: Option<String>,
     /// The list with sizes and checksums.
     pub manifest_path: String,
+    /// From when on `loom artifacts prune` removes them; absent: not by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When copies and archive were removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned_at: Option<Timestamp>,
 }
 
 /// `summary.json` of a step.

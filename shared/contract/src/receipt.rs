@@ -62,6 +62,9 @@ pub struct RunReceipt {
     /// Commit of HEAD in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_head_sha: Option<String>,
+    /// Branch of the repository; absent when HEAD is detached or no workspace was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
     /// What was planned; absent when nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graph_ir: Option<GraphPointer>,

@@ -80,6 +80,9 @@ pub struct Facts {
     /// Paths that differ from the base, dirty state included; absent: not computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<Vec<PathText>>,
+    /// Files that a snapshot would hold; only where asked for, and in no snapshot's record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<PathText>>,
 }
 
 /// A path of the repository, whatever bytes it has.

@@ -8,6 +8,7 @@
 
 #![warn(missing_docs)]
 
+mod age;
 mod context;
 mod environment;
 mod failure;
@@ -26,6 +27,7 @@ use clap::{ArgMatches, Command, Parser};
 use libloom_console::Console;
 use libloom_contract::exit;
 
+pub use age::parse_age;
 pub use clap_complete::Shell;
 pub use context::Context;
 pub use environment::Environment;

@@ -112,6 +112,7 @@ pub struct EventLog {
     subject: Subject,
     seq: u64,
     line: Vec<u8>,
+    has_told_error: bool,
 }
 
 impl EventLog {
@@ -127,7 +128,7 @@ impl EventLog {
             }
             result => result?,
         };
-        Ok(EventLog { file, subject, seq: 0, line: Vec::new() })
+        Ok(EventLog { file, subject, seq: 0, line: Vec::new(), has_told_error: false })
     }
 
     /// Continues a file whose last whole record is number `seq`; the file must end after it.
@@ -136,7 +137,7 @@ impl EventLog {
     /// What the system says.
     pub fn resume(path: &Path, subject: Subject, seq: u64) -> io::Result<Self> {
         let file = File::options().append(true).open(path)?;
-        Ok(EventLog { file, subject, seq, line: Vec::new() })
+        Ok(EventLog { file, subject, seq, line: Vec::new(), has_told_error: false })
     }
 
     /// What the file is about.
@@ -151,8 +152,14 @@ impl EventLog {
     pub fn append(&mut self, mut event: Event) -> io::Result<()> {
         self.seq += 1;
         event.seq = self.seq;
+        self.has_told_error |= event.event == EventKind::Error;
         event.schema_version = (self.seq == 1).then(|| version::LOGS.to_string());
         self.write(&event)
+    }
+
+    /// Whether a record says what went wrong.
+    pub fn has_told_error(&self) -> bool {
+        self.has_told_error
     }
 
     /// Appends a record about the file's own subject.

@@ -8,9 +8,10 @@ use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
-use libloom_contract::{StoreError, layout::Layout, receipt::RunReceipt, store};
+use libloom_contract::{StoreError, Timestamp, layout::Layout, receipt::RunReceipt, store};
 
 use crate::lock;
 
@@ -92,6 +93,13 @@ fn names(folder: &Path) -> Result<impl Iterator<Item = String> + use<>, ReadErro
     };
     let entries = entries.into_iter().flatten().flatten();
     Ok(entries.filter_map(|entry| entry.file_name().into_string().ok()))
+}
+
+/// The point in time at which a run began, which its id holds.
+pub fn began_at(run_id: &str) -> Option<Timestamp> {
+    let nanoseconds: u64 = run_id.rsplit('-').next()?.parse().ok()?;
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanoseconds))?;
+    Some(Timestamp::from(time))
 }
 
 /// The nanoseconds in a run id, which order runs by their begin.

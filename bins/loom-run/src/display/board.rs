@@ -9,15 +9,11 @@ use std::{
 };
 
 use libloom_console::{
-    Label, Paint, Size, display_width, fit, fit_middle, pad, printable, shown_line,
+    Label, Paint, Size, display_width, fit, fit_middle, pad, printable, shown_line, size,
 };
-use libloom_contract::{
-    event::PhaseCode,
-    graph::{Node, Step},
-    logs::JobCounts,
-};
+use libloom_contract::{event::PhaseCode, graph::Node, logs::JobCounts};
 
-use super::words::{elapsed, grouped, size};
+use super::words::{elapsed, grouped};
 
 /// Most bytes of a job's last line that are kept.
 const LINE_BYTES_MAX: usize = 1024;
@@ -120,12 +116,12 @@ impl Board {
     }
 
     /// A step of a job begins.
-    pub fn step(&mut self, job_id: &str, step: &Step) {
+    pub fn step(&mut self, job_id: &str, step: String, command: &str) {
         let Some(job) = self.running(job_id) else { return };
-        job.doing = step.path();
+        job.doing = step;
         job.line.clear();
         job.line.extend_from_slice(b"$ ");
-        job.line.extend(step.command.bytes().take(LINE_BYTES_MAX));
+        job.line.extend(command.bytes().take(LINE_BYTES_MAX));
     }
 
     /// A job wrote whole lines; the last one that is not empty is kept.
@@ -360,13 +356,7 @@ mod tests {
     fn a_step_shows_its_command_until_it_writes() {
         let now = Instant::now();
         let mut board = board(&[("a", "old\n")], now);
-        let step = Step {
-            section: libloom_contract::graph::ScriptSection::Script,
-            number: 2,
-            command: "make\ttest".into(),
-            position: None,
-        };
-        board.step("a", &step);
+        board.step("a", "script/02".into(), "make\ttest");
         assert!(frame(&board, 80, 24, now)[0].ends_with("script/02  $ make  test"));
     }
 
@@ -377,7 +367,7 @@ mod tests {
         board.work(progress("copy", 1, None, Some(0)), now);
         board.work(progress("copy", 12_345, Some(50_000), Some(3 << 20)), now + TICK);
         let lines = frame(&board, 80, 24, now + Duration::from_secs(3));
-        assert_eq!(lines, ["copying the repository: 12,345 of 50,000 files, 3 MiB  3s"]);
+        assert_eq!(lines, ["copying the repository: 12,345 of 50,000 files, 3.0 MiB  3s"]);
         board.jobs(1, now);
         assert!(frame(&board, 80, 24, now).is_empty());
     }

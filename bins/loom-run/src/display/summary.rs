@@ -5,10 +5,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use libloom_console::{Label, Paint, display_width, fit, fit_middle, pad, printable, shown_line};
+use libloom_console::{
+    Label, Paint, display_width, fit, fit_middle, pad, printable, shown_line, size,
+};
 use libloom_contract::{Reason, Status, graph::Node, logs::JobCounts, receipt::JOBS_LISTED_MAX};
 
-use super::words::{because, duration, grouped, label, listed, meaning, size};
+use super::words::{because, duration, grouped, label, listed, meaning};
 use crate::{job::JobResult, steps::FailingStep, verdict::Verdict};
 
 /// Failing jobs that are shown with their last lines.
@@ -213,7 +215,7 @@ impl Summary {
         }
     }
 
-    /// `5 jobs: 3 succeeded, 1 failed, 1 skipped in 12.3s, cpu 9.1s, peak memory 45 MiB (unit)`.
+    /// `5 jobs: 3 succeeded, 1 failed, 1 skipped in 12.3s, cpu 9.1s, peak memory 45.0 MiB (unit)`.
     fn totals(&self, text: &mut String, time: Duration) {
         let counts = &self.counts;
         let parts = [
@@ -264,7 +266,7 @@ impl Table {
     const STATUS: usize = 9;
     const TIME: usize = 2 + 7;
     /// Processor time and memory, each behind two blanks.
-    const USAGE: usize = 2 + 7 + 2 + 8;
+    const USAGE: usize = 2 + 7 + 2 + 10;
     /// Narrowest name.
     const NAME_MIN: usize = 12;
 
@@ -293,7 +295,7 @@ impl Table {
     }
 
     fn took(&self, [time, cpu, memory]: [&str; 3]) -> String {
-        let usage = format!("  {cpu:>7}  {memory:>8}");
+        let usage = format!("  {cpu:>7}  {memory:>10}");
         format!("  {time:>7}{}", if self.usage { &usage } else { "" })
     }
 
@@ -407,9 +409,9 @@ mod tests {
         assert_eq!(
             text(&mut summary, None),
             "\
-job      stage  status        time      cpu    memory
-lint     test   success       1.0s    500ms    45 MiB
-unit     test   failure       2.0s    500ms    45 MiB  step script/02 failed: exit code 127
+job      stage  status        time      cpu      memory
+lint     test   success       1.0s    500ms    45.0 MiB
+unit     test   failure       2.0s    500ms    45.0 MiB  step script/02 failed: exit code 127
 package  build  skipped    at 2.0s: job `unit` failed
 
 job `unit` failed: step script/02 failed: exit code 127 (command not found)
@@ -418,7 +420,7 @@ job `unit` failed: step script/02 failed: exit code 127 (command not found)
   | FAILED
   |
   events: /r/events.jsonl
-3 jobs: 1 succeeded, 1 failed, 1 skipped in 3.4s, cpu 1.0s, peak memory 45 MiB (unit)
+3 jobs: 1 succeeded, 1 failed, 1 skipped in 3.4s, cpu 1.0s, peak memory 45.0 MiB (unit)
 "
         );
         for columns in [80, 60, 40] {
@@ -434,7 +436,7 @@ job `unit` failed: step script/02 failed: exit code 127 (command not found)
         let node = Node::host("build", "ci");
         let ended = result(Verdict::success(), 1);
         summary.finished(0, &node, (&ended, false), Duration::ZERO);
-        let expected = "1 job: 1 succeeded in 3.4s, cpu 500ms, peak memory 45 MiB\n";
+        let expected = "1 job: 1 succeeded in 3.4s, cpu 500ms, peak memory 45.0 MiB\n";
         assert_eq!(text(&mut summary, None), expected);
     }
 

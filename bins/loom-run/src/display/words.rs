@@ -40,21 +40,6 @@ pub fn elapsed(time: Duration) -> String {
     }
 }
 
-/// `812 KiB`, `45 MiB`, `1.2 GiB`.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut tenths = bytes.saturating_mul(10) / 1024;
-    let mut unit = 0;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    match (unit, tenths) {
-        (2.., ..1000) => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
-        _ => format!("{} {}", tenths / 10, UNITS[unit]),
-    }
-}
-
 /// `12,345`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -103,20 +88,6 @@ mod tests {
         ] {
             let time = Duration::from_millis(ms);
             assert_eq!((&*duration(time), &*elapsed(time)), (long, short));
-        }
-    }
-
-    #[test]
-    fn sizes_have_the_unit_that_fits() {
-        let kib = 1024;
-        for (bytes, words) in [
-            (0, "0 KiB"),
-            (1023 * kib, "1023 KiB"),
-            (1024 * kib, "1 MiB"),
-            (45 * 1024 * kib, "45 MiB"),
-            (1_288_490_189, "1.2 GiB"),
-        ] {
-            assert_eq!(size(bytes), words);
         }
     }
 

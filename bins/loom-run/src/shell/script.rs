@@ -14,6 +14,8 @@ pub struct Prelude<'a> {
     pub path: &'a str,
     /// Variables of the job, which the profile may have changed.
     pub variables: &'a [(String, String)],
+    /// A file that sets what this text must not show.
+    pub private: Option<&'a Path>,
 }
 
 /// The text of a shell that runs `entries`, announcing each with `nonce`.
@@ -41,6 +43,9 @@ const TRACE_OFF_AFTER_ENTRY: &str =
 fn push_prelude(text: &mut String, prelude: &Prelude<'_>) {
     for (name, value) in prelude.variables.iter().filter(|(name, _)| name != "PATH") {
         text.push_str(&format!("export {name}={}; ", quoted(value)));
+    }
+    if let Some(private) = prelude.private {
+        text.push_str(&format!(". {}; ", quoted(&private.to_string_lossy())));
     }
     let path = quoted(prelude.path);
     text.push_str(&format!(

@@ -409,6 +409,8 @@ impl Work<'_> {
             path: self.run.relative(&self.job.artifacts()),
             archive_path: exists(&archive).then(|| self.run.relative(&archive)),
             manifest_path: self.run.relative(&path),
+            expires_at: manifest.expires_at,
+            pruned_at: manifest.pruned_at,
         })
     }
 }

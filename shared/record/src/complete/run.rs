@@ -1,11 +1,6 @@
 //! Completing the pipeline and the run itself, the receipt last.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use libloom_contract::{
     Document as _, Reason, Status, Timestamp,
@@ -25,7 +20,7 @@ use super::{
     sweep::sweep,
     whole,
 };
-use crate::{events::Subject, phases::PhaseLedger};
+use crate::{events::Subject, phases::PhaseLedger, read::began_at};
 
 /// Completes a run that lies in `layout` itself.
 pub(super) fn complete(layout: &Layout, run_id: &str) -> Result<(), CompleteError> {
@@ -41,7 +36,7 @@ pub(super) fn complete(layout: &Layout, run_id: &str) -> Result<(), CompleteErro
     for plan in &plans {
         jobs.push(job::complete(&paths, plan, &mut ledger)?);
     }
-    let started_at = events.first.or_else(|| begun_at(run_id)).unwrap_or_else(Timestamp::now);
+    let started_at = events.first.or_else(|| began_at(run_id)).unwrap_or_else(Timestamp::now);
     let last = jobs.iter().map(|job| job.last).chain([events.last, pipeline.last]).max().flatten();
     let finished_at = last.unwrap_or(started_at);
     let mut run = Run {
@@ -299,6 +294,7 @@ impl Run<'_> {
             pipeline_manifest_path: manifest,
             snapshot_path: plan.and_then(|plan| plan.snapshot_path.clone()),
             snapshot_head_sha: plan.and_then(|plan| plan.snapshot_head_sha.clone()),
+            branch: plan.and_then(|plan| plan.branch.clone()),
             graph_ir: plan.and_then(|plan| plan.graph_ir.clone()),
             counts: self.counts(),
             jobs: self.job_lines(),
@@ -357,13 +353,6 @@ fn context(layout: &Layout, run_id: &str, events: &MendedStream) -> RunContext {
         repo_root: layout.runtime().ancestors().nth(2).map(text).unwrap_or_default(),
         workflow_path: String::new(),
     })
-}
-
-/// The point in time that a run id holds.
-fn begun_at(run_id: &str) -> Option<Timestamp> {
-    let nanoseconds: u64 = run_id.rsplit('-').next()?.parse().ok()?;
-    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanoseconds))?;
-    Some(Timestamp::from(time))
 }
 
 /// The jobs of the graph in its order, then those that only have a folder.

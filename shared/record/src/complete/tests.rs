@@ -142,6 +142,7 @@ fn history(layout: &Layout) -> Vec<(String, Event)> {
         graph_ir: Some(pointer),
         snapshot_path: Some("/tmp/ws".into()),
         snapshot_head_sha: None,
+        branch: Some("main".into()),
     };
     let phase = Subject::phase;
     let job = |code| Subject::job(code, "build");
