@@ -32,7 +32,7 @@ use self::{
     summary::Summary,
     words::{because, duration, label},
 };
-use crate::{job::JobResult, steps::FailingStep, verdict::Verdict};
+use crate::{attempts, job::JobResult, steps::FailingStep, verdict::Verdict};
 
 /// Jobs left out for one cause that are named when it happens; the summary counts all of them.
 const NOT_RUN_NAMED_MAX: usize = 20;
@@ -144,13 +144,15 @@ impl Display {
         self.console.detail(format_args!("graph: {jobs} jobs in {stages} stages, digest {digest}"));
     }
 
-    /// A job begins. What is drawn says so better than a line.
-    pub fn started(&self, node: &Node) {
+    /// An attempt at a job begins. What is drawn says so better than a line.
+    pub fn started(&self, node: &Node, attempt: u32) {
         self.board().started(node, Instant::now());
         if !self.is_live() {
-            let provider = node.provider.word();
-            let label = printable(&node.label);
-            self.console.status(format_args!("job `{label}` started ({provider})"));
+            let (label, provider) = (printable(&node.label), node.provider.word());
+            let of = attempts::allowed(node);
+            let again =
+                if attempt > 1 { format!(", attempt {attempt} of {of}") } else { String::new() };
+            self.console.status(format_args!("job `{label}` started ({provider}){again}"));
         }
     }
 
@@ -162,6 +164,19 @@ impl Display {
     /// A step of a job begins; `command` as it may be shown.
     pub fn step(&self, job_id: &str, step: String, command: &str) {
         self.board().step(job_id, step, command);
+    }
+
+    /// An attempt at a job failed, and there is another one.
+    pub fn failed_attempt(&self, node: &Node, result: &JobResult, wait: Duration) {
+        self.board().ended(&node.id);
+        let time = duration(Duration::from_millis(result.duration_ms));
+        let (number, of) = (result.attempts, attempts::allowed(node));
+        let next = if wait.is_zero() { "now".into() } else { format!("in {}", duration(wait)) };
+        let (word, because) = (self.word(result.verdict.status), because(&result.verdict));
+        let label = printable(&node.label);
+        self.console.status(format_args!(
+            "job `{label}` {word} in {time}{because}; attempt {number} of {of}, again {next}"
+        ));
     }
 
     /// A job is not run.
@@ -196,8 +211,13 @@ impl Display {
         let time = duration(Duration::from_millis(result.duration_ms));
         let allowed = if forgiven { " (allowed)" } else { "" };
         let (word, because) = (self.word(result.verdict.status), because(&result.verdict));
+        let again = match result.attempts {
+            0 | 1 => String::new(),
+            number => format!(" at attempt {number} of {}", attempts::allowed(node)),
+        };
         let label = printable(&node.label);
-        self.console.status(format_args!("job `{label}` {word}{allowed} in {time}{because}"));
+        self.console
+            .status(format_args!("job `{label}` {word}{allowed}{again} in {time}{because}"));
     }
 
     fn word(&self, status: Status) -> String {
