@@ -68,6 +68,7 @@ use crate::{
     processes::Registry,
     run::Run,
     selection::SelectionArgs,
+    steps::JOB_OUTPUT_BYTES_MAX,
 };
 
 /// Runs the repository's workflow in an isolated workspace.
@@ -150,12 +151,14 @@ pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let earlier = Earlier::find(&args.again, &Layout::of_repository(&root))?;
     let workflow = args.workflow.as_deref().or(earlier.as_ref().map(|run| run.workflow.as_path()));
     let workflow = workflow_in(&root, &context.cwd, workflow)?;
+    let configured = configured(&root, context)?;
     let overrides = overrides(&args, &context.cwd)?;
     let place = place::open(&root)?;
     match guard::split().or_could_not("cannot start the run's worker process")? {
         Role::Guard(ended) => Ok(after_worker(ended, &place, context)),
         Role::Worker(cancel) => {
-            let settings = Settings { args, root, workflow, overrides, earlier, cancel };
+            let settings =
+                Settings { args, root, workflow, configured, overrides, earlier, cancel };
             in_worker(settings, &place, context)
         }
     }
@@ -234,9 +237,17 @@ struct Settings {
     args: Args,
     root: PathBuf,
     workflow: String,
+    configured: libloom_config::Settings,
     overrides: Vec<Override>,
     earlier: Option<Earlier>,
     cancel: Cancel,
+}
+
+/// What the configuration files of the repository and of the user say.
+fn configured(root: &Path, context: &Context) -> Result<libloom_config::Settings, Failure> {
+    let files = libloom_config::files(Some(root), context.env.config_home().as_deref());
+    libloom_config::Settings::read(&files, context.env.home().as_deref())
+        .map_err(|error| Failure::could_not(error).hint("mend the configuration file"))
 }
 
 fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8, Failure> {
@@ -257,6 +268,7 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         shell: find_shell(context),
         grace: Duration::from_secs(args.grace.into()),
         jobs: args.jobs.map_or_else(processors, usize::from),
+        output_bytes_max: settings.configured.output_max_bytes.unwrap_or(JOB_OUTPUT_BYTES_MAX),
         logs: layout.run(&id),
         layout,
         display: Display::new(context.console.clone(), args.stream),
