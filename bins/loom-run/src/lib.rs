@@ -22,6 +22,7 @@ mod guard;
 mod isolate;
 mod job;
 mod joblog;
+mod missed;
 mod pipeline;
 mod place;
 mod processes;
@@ -40,6 +41,7 @@ mod verdict;
 mod worker;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -165,6 +167,9 @@ pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
 fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8 {
     remove_secrets(&place.run_id(), context);
     let code = u8::try_from(ended.exit_code).unwrap_or(libloom_contract::exit::BUG);
+    if ended.signal.is_some() {
+        context.console.clear_abandoned_lines();
+    }
     let Some((layout, run_id)) = place.of_repository() else { return code };
     let receipt = layout.run_receipt(&run_id);
     if receipt.exists() {
@@ -210,13 +215,17 @@ fn in_worker(
     answer_first_interrupt(&run.cancel, run.grace, context);
     let (layout, temp) = (run.layout.clone(), run.temp.clone());
     let dead = thread::spawn(move || aftermath::clear_up_after_dead_runs(&layout, &temp));
-    let outcome = worker::work(&run, &context.siblings)
+    let outcome = worker::work(&run, &context.siblings);
+    run.display.close();
+    let outcome = outcome
         .or_could_not(format_args!("cannot record the run in `{}`", run.logs.folder().display()));
     remove_secrets(&run.id, context);
     for note in dead.join().unwrap_or_default() {
         context.console.note(note);
     }
     let outcome = outcome?;
+    run.display.summary(run.workspace());
+    hint_at_missed_files(&run, context);
     report(&outcome, context);
     if let (Some(hint), false) =
         (aftermath::hint_at_kept_workspaces(&run.layout), context.console.is_quiet())
@@ -225,6 +234,17 @@ fn in_worker(
     }
     say_receipt(&run.layout.run_receipt(&run.id), context);
     Ok(outcome.exit_code)
+}
+
+/// Names the files that failed jobs missed in the workspace.
+fn hint_at_missed_files(run: &Run, context: &Context) {
+    if context.console.is_quiet() {
+        return;
+    }
+    let steps = run.display.failing_steps();
+    let hint = |step| missed::hint(step, &run.repo_root, run.workspace());
+    let hints: BTreeSet<String> = steps.iter().filter_map(hint).collect();
+    hints.iter().for_each(|hint| context.console.hint(hint));
 }
 
 /// Says at once that the wish to end was heard, and how to be quicker.
