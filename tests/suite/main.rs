@@ -30,7 +30,10 @@ mod run_variables;
 mod run_workspace;
 mod snapshot;
 mod snapshot_corners;
+mod snapshot_hostile;
+mod snapshot_kills;
 mod snapshot_manage;
+mod snapshot_places;
 mod snapshot_property;
 
 use std::fs;

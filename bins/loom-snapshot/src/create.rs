@@ -114,8 +114,8 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
     let (destination, id, place_note) = destination(args, context, &repository)?;
     let questions = Questions::of(&repository.git, &request, early)?;
     let display = Display::choose(args.events, &context.console);
-    let made = display.during(&context.console, &progress, |on_facts| {
-        copy_repository(&request, &repository, questions, destination.folder(), on_facts)
+    let made = display.during(&context.console, &progress, |hear| {
+        copy_repository(&request, &repository, questions, destination.folder(), hear)
     });
     // A signal also ends the git processes we started; their failure is not the reason.
     progress.check()?;
@@ -135,8 +135,12 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
     let inside = destination.folder().join(".git").join(SNAPSHOT_RECORD_IN_GIT);
     store::write(&inside, &record).or_could_not("cannot write the snapshot's record")?;
     progress.check()?;
+    display.phase(&context.console, &progress, "publish")?;
     destination.keep()?;
+    // What has its name is recorded, whether or not somebody still listens.
+    let told = display.phase(&context.console, &progress, "record");
     write_record(&repository.root, &mut record);
+    told?;
     Ok(record)
 }
 

@@ -66,14 +66,14 @@ impl Repository {
                 let git = git.at(&root);
                 Ok(Self { git, root, git_dir, common_dir, format, has_ref_files })
             }
-            (true, _) => Err(Failure::could_not("a path of the repository holds a line break")
-                .hint("move the repository to a folder without one")),
             (false, [b"true", ..]) => Err(bare(folder)),
-            (false, [b"false", b"false", ..]) => Err(Failure::could_not(format!(
+            (_, [b"false", b"false", ..]) => Err(Failure::could_not(format!(
                 "`{}` is not in the work tree of its repository",
                 folder.display()
             ))
             .hint("go to the work tree")),
+            (true, _) => Err(Failure::could_not("a path of the repository holds a line break")
+                .hint("move the repository to a folder without one")),
             (false, _) if is_no_repository(&output.stderr) => Err(no_repository(folder)),
             (false, _) => Err(failed("git rev-parse", &output)),
         }

@@ -33,7 +33,7 @@ use crate::sums::{Files, Sums, Tracked, add_repository};
 use crate::transfer::Transfer;
 
 /// How deep submodules may lie in submodules.
-const DEPTH: usize = 16;
+pub(crate) const DEPTH: usize = 16;
 
 /// What is wanted, and what all repositories of one snapshot share.
 pub(crate) struct Request<'a> {
@@ -54,38 +54,48 @@ pub(crate) struct Made {
     pub(crate) notes: Vec<String>,
 }
 
-/// Copies `repository` into the empty folder `copy`; `on_facts` hears the facts early.
+/// What is told while the work goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum News<'a> {
+    /// The facts, which are known early.
+    Facts(&'a Facts),
+    /// The phase that begins; whoever is told slowly holds it up.
+    Phase(&'static str),
+}
+
+/// Who is told.
+pub(crate) type Hear<'a> = &'a (dyn Fn(News<'_>) + Sync);
+
+/// Copies `repository` into the empty folder `copy`.
 pub(crate) fn copy_repository(
     request: &Request<'_>,
     repository: &Repository,
     questions: Questions,
     copy: &Path,
-    on_facts: &(dyn Fn(&Facts) + Sync),
+    hear: Hear<'_>,
 ) -> Result<Made, Failure> {
-    Job { request, repository, copy, depth: 0 }.run(questions, on_facts)
+    Job { request, repository, copy, hear, depth: 0 }.run(questions)
 }
 
 struct Job<'a> {
     request: &'a Request<'a>,
     repository: &'a Repository,
     copy: &'a Path,
+    hear: Hear<'a>,
     depth: usize,
 }
 
 impl Job<'_> {
-    fn run(
-        &self,
-        questions: Questions,
-        on_facts: &(dyn Fn(&Facts) + Sync),
-    ) -> Result<Made, Failure> {
+    fn run(&self, questions: Questions) -> Result<Made, Failure> {
         let mut clock = Clock::default();
+        (self.hear)(News::Phase("plan"));
         let dot_git = self.copy.join(".git");
         dot_git::make_folders(&dot_git)?;
         let source = source_index::read(self.repository, &dot_git.join("loom-scratch"))?;
         clock.lap("plan");
         let Questions { asked, listings } = questions;
         let (parts, work) = thread::scope(|scope| {
-            let git = scope.spawn(|| self.guard(|| self.build_dot_git(&dot_git, asked, on_facts)));
+            let git = scope.spawn(|| self.guard(|| self.build_dot_git(&dot_git, asked)));
             let listed = scope.spawn(|| listings.paths(self.request.ignored));
             let work = self.guard(|| {
                 self.copy_work_tree(&source, &mut clock, || {
@@ -98,6 +108,7 @@ impl Job<'_> {
         let mut files = work?;
         let (objects, answers, git_ms) = parts?;
         clock.phases.push(Phase { name: "git".into(), ms: git_ms });
+        (self.hear)(News::Phase("index"));
         if source.exists {
             write_index(&source.index, files.clean, &dot_git)?;
         }
@@ -125,12 +136,11 @@ impl Job<'_> {
         &self,
         dot_git: &Path,
         asked: Asked,
-        on_facts: &(dyn Fn(&Facts) + Sync),
     ) -> Result<(Objects, Answers, u64), Failure> {
         let start = Instant::now();
         // Refs before objects: what they name now is among the objects copied afterwards.
         let answers = asked.answer(self.repository)?;
-        on_facts(&answers.facts);
+        (self.hear)(News::Facts(&answers.facts));
         dot_git::write_refs(dot_git, &answers)?;
         let progress = self.request.progress.uncounted();
         dot_git::copy_state(self.repository, dot_git, &progress)?;
@@ -163,6 +173,7 @@ impl Job<'_> {
             (!is_again && !index.entries[at].is_sparse_folder()).then_some(path)
         };
         let tally = || Tracked { source, sums: Sums::default() };
+        (self.hear)(News::Phase("copy"));
         let specials = Specials::default();
         let listing = Pool { specials: Some(&specials), ..pool };
         let tracked = listing.copy(index.entries.len(), path, tally)?;
@@ -174,6 +185,7 @@ impl Job<'_> {
         files.counts.symlinks = tracked.symlinks;
         files.counts.bytes = tracked.bytes;
         clock.lap("copy");
+        (self.hear)(News::Phase("untracked"));
         self.copy_untracked(&pool, listed()?, &mut files)?;
         clock.lap("untracked");
         for at in tracked.folders {
@@ -264,14 +276,20 @@ impl Job<'_> {
         }
         let repository =
             Repository::discover(&self.repository.git.at(&from), &from).map_err(within)?;
+        if repository.root != from {
+            let root = repository.root.display();
+            let what = format!("its work tree is `{root}`, which is not where it lies");
+            return Err(within(Failure::could_not(what).hint("look at its `core.worktree`")));
+        }
         let job = Job {
             request: self.request,
             repository: &repository,
             copy: &to,
+            hear: &|_| {},
             depth: self.depth + 1,
         };
         let questions = Questions::ask(&repository.git, self.request).map_err(within)?;
-        let made = job.run(questions, &|_| {}).map_err(within)?;
+        let made = job.run(questions).map_err(within)?;
         add_repository(&mut copied.counts, &made.counts);
         copied.notes.extend(made.notes);
         Ok(true)
