@@ -7,7 +7,7 @@
 
 use std::{env, path::PathBuf, process::Command};
 
-const PROGRAMS: [&str; 5] = ["bash", "busybox", "dash", "perl", "strace"];
+const PROGRAMS: [&str; 6] = ["bash", "busybox", "dash", "perl", "strace", "tmux"];
 
 fn main() {
     #[expect(clippy::disallowed_methods, reason = "a build script has no other way")]

@@ -21,6 +21,7 @@ mod guard;
 mod isolate;
 mod job;
 mod joblog;
+mod missed;
 mod pipeline;
 mod place;
 mod processes;
@@ -37,6 +38,7 @@ mod verdict;
 mod worker;
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
@@ -200,6 +202,9 @@ fn overrides(args: &Args, cwd: &Path) -> Result<Vec<Override>, Failure> {
 fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8 {
     remove_secrets(&place.run_id(), context);
     let code = u8::try_from(ended.exit_code).unwrap_or(libloom_contract::exit::BUG);
+    if ended.signal.is_some() {
+        context.console.clear_abandoned_lines();
+    }
     let Some((layout, run_id)) = place.of_repository() else { return code };
     let receipt = layout.run_receipt(&run_id);
     if receipt.exists() {
@@ -291,13 +296,17 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     answer_first_interrupt(&run.cancel, run.grace, context);
     let (layout, temp) = (run.layout.clone(), run.temp.clone());
     let dead = thread::spawn(move || aftermath::clear_up_after_dead_runs(&layout, &temp));
-    let outcome = worker::work(&run, &context.siblings)
+    let outcome = worker::work(&run, &context.siblings);
+    run.display.close();
+    let outcome = outcome
         .or_could_not(format_args!("cannot record the run in `{}`", run.logs.folder().display()));
     remove_secrets(&run.id, context);
     for note in dead.join().unwrap_or_default() {
         context.console.note(note);
     }
     let outcome = outcome?;
+    run.display.summary(run.workspace());
+    hint_at_missed_files(&run, context);
     report(&outcome, context);
     if let (Some(hint), false) =
         (aftermath::hint_at_kept_workspaces(&run.layout), context.console.is_quiet())
@@ -306,6 +315,17 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     }
     say_receipt(&run.layout.run_receipt(&run.id), context);
     Ok(outcome.exit_code)
+}
+
+/// Names the files that failed jobs missed in the workspace.
+fn hint_at_missed_files(run: &Run, context: &Context) {
+    if context.console.is_quiet() {
+        return;
+    }
+    let steps = run.display.failing_steps();
+    let hint = |step| missed::hint(step, &run.repo_root, run.workspace());
+    let hints: BTreeSet<String> = steps.iter().filter_map(hint).collect();
+    hints.iter().for_each(|hint| context.console.hint(hint));
 }
 
 /// What of the options is for `loom-snapshot create`.
