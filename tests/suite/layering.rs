@@ -39,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "loom-run",
         &[
+            "libloom-archive",
             "libloom-console",
             "libloom-contract",
             "libloom-entry",

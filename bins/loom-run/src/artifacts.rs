@@ -3,56 +3,70 @@
 //! Symlinks are taken as symlinks and never followed, so nothing outside the workspace is read.
 //! The archive is the same for the same files: sorted names, no owner, times of the files.
 
+mod gzip;
+mod select;
+mod take;
+
 use std::{
-    collections::BTreeSet,
     ffi::OsStr,
-    fs::{self, File},
-    io::{self, Read as _, Write},
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{MetadataExt as _, PermissionsExt as _},
-    },
-    path::{Component, Path, PathBuf},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
-use flate2::{Compression, GzBuilder, write::GzEncoder};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use libloom_archive::{Folder, PatternError};
 use libloom_contract::{
-    artifacts::{ArtifactEntry, ArtifactManifest, EntryKind},
+    Timestamp,
+    artifacts::ArtifactManifest,
     graph::Artifacts,
     layout::{JobLayout, RunLayout},
     logs::ArtifactsEntry,
     store, version,
 };
-use sha2::{Digest as _, Sha256};
 
-use crate::tree;
+use take::{Taken, Taker};
 
-/// What could not be taken.
+/// What could not be taken at all.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
     /// A pattern that is no glob.
-    #[error("`{pattern}` is not a glob: {reason}")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A path or an archive that cannot be read or written.
-    #[error("cannot take artifact `{}`: {source}", path.display())]
-    Io {
-        /// The path.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// The workspace cannot be read.
+    #[error("cannot look into the workspace `{}`: {source}", path.display())]
+    Workspace {
+        /// The workspace.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
-    /// The workspace cannot be read.
-    #[error(transparent)]
-    Tree(#[from] tree::TreeError),
+    /// A copy or the archive cannot be written.
+    #[error("cannot take artifact `{}`: {source}", path.display())]
+    Io {
+        /// The path that was being taken.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The manifest cannot be written.
     #[error(transparent)]
     Store(#[from] store::StoreError),
+}
+
+/// What is to be taken, and where it goes.
+pub struct Request<'a> {
+    /// The job's workspace.
+    pub workspace: &'a Path,
+    /// The keyword, with variables not expanded yet.
+    pub wanted: &'a Artifacts,
+    /// The job.
+    pub job_id: &'a str,
+    /// Its folder.
+    pub layout: &'a JobLayout,
+    /// The run's folder.
+    pub run: &'a RunLayout,
+    /// Replaces references to the job's variables.
+    pub expand: &'a dyn Fn(&str) -> String,
 }
 
 /// What was taken.
@@ -60,261 +74,200 @@ pub enum ArtifactError {
 pub struct Extracted {
     /// For the job's manifest.
     pub entry: ArtifactsEntry,
-    /// Patterns that nothing matched.
+    /// Patterns that nothing matched, in words.
     pub unmatched: Vec<String>,
+    /// What else is worth knowing.
+    pub notes: Vec<String>,
+    /// What could not be taken; everything else was.
+    pub errors: Vec<String>,
 }
 
-/// Takes what `wanted` names out of `workspace` into the job's folder.
+/// Takes what is wanted out of the workspace into the job's folder.
 ///
 /// # Errors
-/// A pattern that is no glob, or a file that cannot be read or written.
-pub fn extract(
-    workspace: &Path,
-    wanted: &Artifacts,
-    job_id: &str,
-    layout: &JobLayout,
-    run: &RunLayout,
-) -> Result<Extracted, ArtifactError> {
-    let mut selection = Selection::new(wanted)?;
-    let paths = selection.select(workspace)?;
-    let entries = copy(workspace, &paths, layout)?;
-    let bytes = entries.iter().map(|entry| entry.size).sum();
+/// A pattern that is no glob, or a copy or the archive cannot be written.
+pub fn extract(request: &Request<'_>) -> Result<Extracted, ArtifactError> {
+    let (workspace, wanted) = (request.workspace, request.wanted);
+    let failed = |source| ArtifactError::Workspace { path: workspace.to_owned(), source };
+    let mut folder = Folder::open(workspace).map_err(failed)?;
+    let [paths, exclude] =
+        [&wanted.paths, &wanted.exclude].map(|patterns| expanded(patterns, request));
+    let found = select::select(&mut folder, &paths, &exclude)?;
+    let unmatched = found.unmatched(&paths);
+    let unmatched = unmatched.into_iter().map(|pattern| nothing_matches(pattern)).collect();
+
+    let layout = request.layout;
+    let taken = take_all(&mut folder, &found.chosen, layout)?;
+    let has_archive = !taken.entries.is_empty();
+    let created_at = Timestamp::now();
+    let expires_at = wanted.expire_in_s.map(|s| created_at.plus(Duration::from_secs(s)));
     let manifest = ArtifactManifest {
         schema_version: version::ARTIFACTS.to_string(),
         kind: "loom-artifacts".into(),
-        job_id: job_id.into(),
-        name: wanted.name.clone(),
-        created_at: None,
-        expires_at: None,
+        job_id: request.job_id.into(),
+        name: wanted.name.as_ref().and_then(|name| file_name(&(request.expand)(name))),
+        created_at: Some(created_at),
+        expires_at,
         pruned_at: None,
-        entries,
+        entries: taken.entries,
     };
     store::write(&layout.artifacts_manifest(), &manifest)?;
-    let archive = (!paths.is_empty()).then(|| layout.artifacts_archive());
-    if let Some(archive) = &archive {
-        let written = write_archive(archive, &layout.artifacts(), &paths);
-        written.map_err(|source| ArtifactError::Io { path: archive.clone(), source })?;
-    }
+    let relative = |path: &Path| request.run.relative(path);
     let entry = ArtifactsEntry {
         count: manifest.entries.len() as u64,
-        bytes,
-        path: run.relative(&layout.artifacts()),
-        archive_path: archive.map(|archive| run.relative(&archive)),
-        manifest_path: run.relative(&layout.artifacts_manifest()),
+        bytes: taken.bytes,
+        path: relative(&layout.artifacts()),
+        archive_path: has_archive.then(|| relative(&layout.artifacts_archive())),
+        manifest_path: relative(&layout.artifacts_manifest()),
+        expires_at,
+        pruned_at: None,
     };
-    Ok(Extracted { entry, unmatched: selection.unmatched() })
+    let notes = found.notes.into_iter().chain(taken.notes).collect();
+    let errors = found.errors.into_iter().chain(taken.errors).collect();
+    Ok(Extracted { entry, unmatched, notes, errors })
 }
 
-/// Which paths are wanted.
-struct Selection {
-    patterns: Vec<String>,
-    include: GlobSet,
-    exclude: GlobSet,
-    /// Patterns, by index, that something matched.
-    matched: BTreeSet<usize>,
-}
-
-impl Selection {
-    fn new(wanted: &Artifacts) -> Result<Self, ArtifactError> {
-        // Each pattern is two globs: the path itself, and everything below it.
-        Ok(Selection {
-            include: globs(&wanted.paths)?,
-            exclude: globs(&wanted.exclude)?,
-            patterns: wanted.paths.clone(),
-            matched: BTreeSet::new(),
-        })
-    }
-
-    /// Files and symlinks that are wanted, relative to the workspace, sorted.
-    fn select(&mut self, workspace: &Path) -> Result<BTreeSet<PathBuf>, ArtifactError> {
-        let files = tree::files(workspace)?;
-        Ok(files.into_iter().filter(|path| self.wants(path)).collect())
-    }
-
-    fn wants(&mut self, path: &Path) -> bool {
-        let matches = self.include.matches(path);
-        if matches.is_empty() || self.exclude.is_match(path) {
-            return false;
-        }
-        self.matched.extend(matches.iter().map(|index| index / 2));
-        true
-    }
-
-    fn unmatched(&self) -> Vec<String> {
-        let all = self.patterns.iter().enumerate();
-        let without = all.filter(|(index, _)| !self.matched.contains(index));
-        without.map(|(_, pattern)| pattern.clone()).collect()
-    }
-}
-
-fn globs(patterns: &[String]) -> Result<GlobSet, ArtifactError> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        let failed = |error: globset::Error| ArtifactError::Pattern {
-            pattern: pattern.clone(),
-            reason: error.kind().to_string(),
-        };
-        let plain = normalized(pattern);
-        for glob in [plain.clone(), below(&plain)] {
-            set.add(GlobBuilder::new(&glob).literal_separator(true).build().map_err(failed)?);
-        }
-    }
-    let failed = |error: globset::Error| ArtifactError::Pattern {
-        pattern: patterns.join(", "),
-        reason: error.to_string(),
-    };
-    set.build().map_err(failed)
-}
-
-/// `./dist/` as `dist`: globs are matched against paths without either.
-fn normalized(pattern: &str) -> String {
-    let parts = Path::new(pattern).components();
-    let parts = parts.filter(|part| !matches!(part, Component::CurDir | Component::RootDir));
-    let path: PathBuf = parts.collect();
-    path.to_string_lossy().into_owned()
-}
-
-/// The glob for everything below what `glob` matches.
-fn below(glob: &str) -> String {
-    if glob.is_empty() { "**".into() } else { format!("{glob}/**") }
-}
-
-/// Copies the paths into the job's folder.
-fn copy(
-    workspace: &Path,
-    paths: &BTreeSet<PathBuf>,
+fn take_all(
+    workspace: &mut Folder,
+    chosen: &[select::Chosen],
     layout: &JobLayout,
-) -> Result<Vec<ArtifactEntry>, ArtifactError> {
-    let mut entries = Vec::with_capacity(paths.len());
-    for path in paths {
-        let (from, to) = (workspace.join(path), layout.artifacts().join(path));
-        let copied = copy_one(&from, &to, path);
-        entries.push(copied.map_err(|source| ArtifactError::Io { path: path.clone(), source })?);
-    }
-    Ok(entries)
-}
-
-fn copy_one(from: &Path, to: &Path, path: &Path) -> io::Result<ArtifactEntry> {
-    fs::create_dir_all(to.parent().unwrap_or(to))?;
-    let metadata = fs::symlink_metadata(from)?;
-    let (text, path_bytes) = encoded(path.as_os_str());
-    let mut entry = ArtifactEntry {
-        path: text,
-        path_bytes,
-        entry: EntryKind::File,
-        size: 0,
-        mode: metadata.mode() & 0o7777,
-        sha256: None,
-        link_target: None,
-        link_target_bytes: None,
+) -> Result<Taken, ArtifactError> {
+    let (copies, archive) = (layout.artifacts(), layout.artifacts_archive());
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ArtifactError::Io { path, source }
     };
-    if metadata.is_symlink() {
-        let target = fs::read_link(from)?;
-        std::os::unix::fs::symlink(&target, to)?;
-        entry.entry = EntryKind::Symlink;
-        entry.link_target = Some(target.to_string_lossy().into_owned());
-        return Ok(entry);
+    let first = chosen.first().map_or(&copies, |chosen| &chosen.path);
+    let folder = Folder::create(&copies).map_err(failed(first))?;
+    if chosen.is_empty() {
+        return Ok(Taken::default());
     }
-    let (size, sha256) = copy_file(from, to, &metadata)?;
-    (entry.size, entry.sha256) = (size, Some(sha256));
-    Ok(entry)
+    let name = archive.strip_prefix(&copies).unwrap_or(&archive);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut taker = Taker::new(folder, name, threads).map_err(failed(&archive))?;
+    let taken = chosen
+        .iter()
+        .try_for_each(|one| taker.take(workspace, one).map_err(failed(&one.path)))
+        .and_then(|()| taker.finish().map_err(failed(&archive)));
+    match &taken {
+        Ok(taken) if !taken.entries.is_empty() => {}
+        // Half an archive, or one of nothing, is none.
+        _ => drop(std::fs::remove_file(&archive)),
+    }
+    taken
 }
 
-/// Copies content, permissions and time; returns size and checksum of what was copied.
-fn copy_file(from: &Path, to: &Path, metadata: &fs::Metadata) -> io::Result<(u64, String)> {
-    let mut source = File::open(from)?;
-    let mut copy = File::create_new(to)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    let mut size = 0;
-    loop {
-        let length = source.read(&mut buffer)?;
-        if length == 0 {
-            break;
+fn nothing_matches(pattern: &str) -> String {
+    let leads_out = pattern.split('/').any(|part| part == "..");
+    match pattern.starts_with('/') || leads_out {
+        true => format!("nothing matches `{pattern}`: it is outside the workspace"),
+        false => format!("nothing matches `{pattern}`"),
+    }
+}
+
+/// Patterns with variables replaced, relative to the workspace where they lead into it.
+pub fn expanded(patterns: &[String], request: &Request<'_>) -> Vec<String> {
+    let workspace = request.workspace.to_string_lossy();
+    let relative = |pattern: &String| {
+        let pattern = (request.expand)(pattern);
+        match pattern.strip_prefix(workspace.as_ref()) {
+            Some("" | "/") => ".".to_owned(),
+            Some(rest) => rest.strip_prefix('/').map_or(pattern.clone(), str::to_owned),
+            None => pattern,
         }
-        hash.update(&buffer[..length]);
-        copy.write_all(&buffer[..length])?;
-        size += length as u64;
-    }
-    // The owner must be able to remove the evidence later.
-    copy.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o777 | 0o400))?;
-    copy.set_modified(metadata.modified()?)?;
-    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((size, sha256))
+    };
+    patterns.iter().map(relative).collect()
 }
 
-/// A path as documents hold it.
-fn encoded(path: &OsStr) -> (String, Option<String>) {
-    use base64::{Engine as _, prelude::BASE64_STANDARD};
-    let bytes = path.to_str().is_none().then(|| BASE64_STANDARD.encode(path.as_bytes()));
-    (path.to_string_lossy().into_owned(), bytes)
-}
+/// Longest name that file systems take, with room for `.tar.gz`.
+const NAME_BYTES_MAX: usize = 240;
 
-/// Writes the archive of what lies in `folder`.
-fn write_archive(archive: &Path, folder: &Path, paths: &BTreeSet<PathBuf>) -> io::Result<()> {
-    let file = File::create_new(archive)?;
-    let gzip: GzEncoder<File> = GzBuilder::new().mtime(0).write(file, Compression::new(6));
-    let mut tar = tar::Builder::new(gzip);
-    for path in paths {
-        append(&mut tar, folder, path)?;
+/// A name for people that is safe as a file name everywhere; `None` where nothing is left of it.
+fn file_name(text: &str) -> Option<String> {
+    let is_unsafe = |c: char| c.is_control() || "/\\<>:\"|?*".contains(c);
+    let mut name: String =
+        text.trim().chars().map(|c| if is_unsafe(c) { '-' } else { c }).collect();
+    while name.len() > NAME_BYTES_MAX {
+        name.pop();
     }
-    tar.into_inner()?.finish()?.flush()
-}
-
-fn append(tar: &mut tar::Builder<impl Write>, folder: &Path, path: &Path) -> io::Result<()> {
-    let full = folder.join(path);
-    let metadata = fs::symlink_metadata(&full)?;
-    let mut header = tar::Header::new_gnu();
-    header.set_metadata_in_mode(&metadata, tar::HeaderMode::Complete);
-    header.set_uid(0);
-    header.set_gid(0);
-    if metadata.is_symlink() {
-        header.set_size(0);
-        // A link's own time is the time it was copied: it would make every archive differ.
-        header.set_mtime(0);
-        return tar.append_link(&mut header, path, fs::read_link(&full)?);
-    }
-    tar.append_data(&mut header, path, File::open(&full)?)
+    // `.`, `..` and hidden files are no names for a download.
+    let name = name.trim_start_matches('.').trim_end();
+    (!OsStr::new(name).is_empty()).then(|| name.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use libloom_archive::restore;
     use libloom_contract::graph::Outcome;
 
     use super::*;
 
-    fn wanted(paths: &[&str], exclude: &[&str]) -> Artifacts {
-        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+    fn artifacts(paths: &[&str]) -> Artifacts {
         Artifacts {
-            paths: owned(paths),
-            exclude: owned(exclude),
+            paths: paths.iter().map(|&text| text.to_owned()).collect(),
+            exclude: Vec::new(),
             when: Outcome::OnSuccess,
-            name: None,
-            expire_in_s: None,
+            name: Some("$NAME".into()),
+            expire_in_s: Some(3600),
             reports: None,
         }
     }
 
-    fn selected(paths: &[&str], exclude: &[&str]) -> (Vec<String>, Vec<String>) {
+    #[test]
+    fn what_is_taken_can_be_restored_whatever_its_name() {
         let folder = tempfile::tempdir().unwrap();
-        for path in ["dist/a.js", "dist/maps/a.map", "b.txt", "src/b.txt", ".git/config"] {
-            fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
-            fs::write(folder.path().join(path), path).unwrap();
-        }
-        std::os::unix::fs::symlink("/etc", folder.path().join("dist/link")).unwrap();
-        let mut selection = Selection::new(&wanted(paths, exclude)).unwrap();
-        let found = selection.select(folder.path()).unwrap();
-        let found = found.iter().map(|path| path.to_str().unwrap().to_owned()).collect();
-        (found, selection.unmatched())
+        let workspace = folder.path().join("workspace");
+        fs::create_dir_all(workspace.join("dist")).unwrap();
+        fs::write(workspace.join("dist/a"), "content").unwrap();
+        fs::hard_link(workspace.join("dist/a"), workspace.join("dist/b")).unwrap();
+        fs::write(workspace.join("artifacts.tar.gz"), "no archive").unwrap();
+        let long = "n".repeat(200);
+        fs::write(workspace.join("dist").join(&long), "").unwrap();
+        let run = RunLayout::at(folder.path().join("run"));
+        let layout = run.job("build");
+        let expand = |text: &str| {
+            let text = text.replace("$NAME", "a/b ");
+            text.replace("$DIR", &workspace.to_string_lossy())
+        };
+        let request = Request {
+            workspace: &workspace,
+            wanted: &artifacts(&["$DIR/dist", "*.gz", "/etc/passwd"]),
+            job_id: "build",
+            layout: &layout,
+            run: &run,
+            expand: &expand,
+        };
+        let extracted = extract(&request).unwrap();
+        assert_eq!(extracted.errors, Vec::<String>::new());
+        assert_eq!(
+            extracted.unmatched,
+            ["nothing matches `/etc/passwd`: it is outside the workspace"]
+        );
+        let into = folder.path().join("into");
+        fs::remove_file(layout.artifacts().join("dist/b")).unwrap();
+        let restored = restore(&layout, &into).unwrap();
+        assert_eq!(restored.paths.len(), 4);
+        assert_eq!(restored.from_archive, 2, "the archive's namesake, and what was removed");
+        assert_eq!(fs::read(into.join("artifacts.tar.gz")).unwrap(), b"no archive");
+        assert_eq!(fs::read(into.join("dist/b")).unwrap(), b"content");
+        let manifest: ArtifactManifest = store::read(&layout.artifacts_manifest()).unwrap();
+        assert_eq!(manifest.name.as_deref(), Some("a-b"));
+        assert!(manifest.expires_at > manifest.created_at);
     }
 
     #[test]
-    fn folders_globs_and_excludes_select_files_and_links() {
-        let (found, unmatched) = selected(&["./dist/", "none/*"], &["dist/**/*.map"]);
-        assert_eq!(found, ["dist/a.js", "dist/link"]);
-        assert_eq!(unmatched, ["none/*"]);
-        assert_eq!(selected(&["*.txt"], &[]).0, ["b.txt"]);
-        assert_eq!(selected(&["**/*.txt"], &[]).0, ["b.txt", "src/b.txt"]);
-        assert_eq!(selected(&["."], &["dist"]).0, ["b.txt", "src/b.txt"]);
+    fn names_become_file_names() {
+        for (text, name) in [
+            ("app-1.0", Some("app-1.0")),
+            ("feature/x\n", Some("feature-x")),
+            ("../../etc", Some("-..-etc")),
+            ("..", None),
+            ("  ", None),
+        ] {
+            assert_eq!(file_name(text).as_deref(), name, "{text}");
+        }
+        assert!(file_name(&"é".repeat(200)).unwrap().len() <= NAME_BYTES_MAX);
     }
 }

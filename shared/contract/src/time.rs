@@ -25,6 +25,12 @@ impl Timestamp {
         Duration::try_from(self.0.duration_since(earlier.0)).unwrap_or_default()
     }
 
+    /// The time `later`; the end of time where that is beyond it.
+    #[must_use]
+    pub fn plus(self, later: Duration) -> Self {
+        Timestamp(self.0.checked_add(later).unwrap_or(jiff::Timestamp::MAX))
+    }
+
     /// `20260304T183012Z`, as used in file names.
     pub fn compact(self) -> String {
         let text = format!("{:.0}", self.0);
@@ -90,6 +96,8 @@ mod tests {
         let time = Timestamp("2026-03-04T18:30:12.1Z".parse().unwrap());
         assert_eq!(time.to_string(), "2026-03-04T18:30:12.100000Z");
         assert_eq!(time.compact(), "20260304T183012Z");
+        assert_eq!(time.plus(Duration::from_secs(60)).compact(), "20260304T183112Z");
+        assert!(time.plus(Duration::MAX).to_string().starts_with("9999-"));
         let json = serde_json::to_string(&time).unwrap();
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), time);
     }

@@ -16,7 +16,11 @@
 mod assemble;
 mod canonical;
 mod check;
+#[cfg(test)]
+mod coverage;
 mod explain;
+#[cfg(test)]
+mod fixtures;
 mod job;
 mod keywords;
 mod load;

@@ -62,9 +62,8 @@ impl<'a> Loader<'a> {
         if let Some(refused) = refused {
             let at = as_u32(refused.at);
             let mark = Mark { file, start: at, end: at };
-            self.problems.push(
-                Problem::error(mark, refused.message).code(code::YAML_SYNTAX).fix(refused.fix),
-            );
+            self.problems
+                .push(Problem::error(mark, refused.message).code(refused.code).fix(refused.fix));
             return None;
         }
         let (tree, mut problems) = yaml::parse(file, &self.sources.file(file).text);

@@ -3,7 +3,8 @@
 use crate::source::Mark;
 use crate::tree::{Node, Value};
 
-/// Pointer to the smallest value of `tree` that holds `mark`; a key counts to its value.
+/// Pointer to the smallest value of `tree` that holds `mark`; a key counts to its value, and so
+/// does a tag or an anchor before it.
 pub(crate) fn pointer_to(tree: &Node, mark: Mark) -> String {
     let mut pointer = String::new();
     let mut node = tree;
@@ -19,6 +20,15 @@ pub(crate) fn pointer_to(tree: &Node, mark: Mark) -> String {
     pointer
 }
 
+/// The value that stands at `mark`, but for its key.
+pub(crate) fn value_at(tree: &Node, mark: Mark) -> Option<&Node> {
+    let mut node = tree;
+    while node.mark != mark {
+        node = child_at(node, mark).filter(|(_, _, on_key)| !on_key)?.1;
+    }
+    Some(node)
+}
+
 /// The child that holds `mark`, its token, and whether the mark lies on its key. Children of a
 /// parsed tree stand in order of position.
 fn child_at(node: &Node, mark: Mark) -> Option<(String, &Node, bool)> {
@@ -27,15 +37,22 @@ fn child_at(node: &Node, mark: Mark) -> Option<(String, &Node, bool)> {
             let entries = &mapping.entries;
             let after = entries.partition_point(|entry| entry.key_mark.start <= mark.start);
             let entry = entries.get(after.checked_sub(1)?)?;
-            let on_key = entry.key_mark.holds(mark);
+            let before = entry.key_mark.end <= mark.start && mark.end <= entry.value.mark.start;
+            let on_key = entry.key_mark.holds(mark) || before;
             let found = on_key || entry.value.mark.holds(mark);
             found.then(|| (entry.key.to_string(), &entry.value, on_key))
         }
         Value::Sequence(items) => {
             let after = items.partition_point(|item| item.mark.start <= mark.start);
-            let index = after.checked_sub(1)?;
-            let item = &items[index];
-            item.mark.holds(mark).then(|| (index.to_string(), item, false))
+            let holds = |index: &usize| items[*index].mark.holds(mark);
+            let before = |item: &Node| mark.end <= item.mark.start;
+            match after.checked_sub(1).filter(holds) {
+                Some(index) => Some((index.to_string(), &items[index], false)),
+                None => {
+                    let next = items.get(after).filter(|item| before(item))?;
+                    Some((after.to_string(), next, true))
+                }
+            }
         }
         _ => None,
     }

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use libloom_contract::diagnostic::{Diagnostic, Edit, Related, Severity, WF_SCHEMA_V1};
 
-use crate::pointer::pointer_to;
+use crate::pointer::{pointer_to, value_at};
 use crate::source::{Mark, Sources};
+use crate::tree::Node;
 
 /// Codes more specific than [`WF_SCHEMA_V1`].
 pub mod code {
@@ -80,7 +81,10 @@ pub(crate) struct Problem {
 
 impl Problem {
     /// An error with the general code.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn error(mark: Mark, message: impl Into<String>) -> Self {
+        #[cfg(test)]
+        crate::coverage::note_site();
         Problem {
             mark,
             about: None,
@@ -95,6 +99,7 @@ impl Problem {
     }
 
     /// A warning with its code.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn warning(code: &'static str, mark: Mark, message: impl Into<String>) -> Self {
         Problem { code, severity: Severity::Warning, ..Self::error(mark, message) }
     }
@@ -140,6 +145,11 @@ impl Problem {
     fn place(self, sources: &Sources) -> Diagnostic {
         let file = sources.file(self.mark.file);
         let related = |(mark, message)| Related { span: sources.span(mark), message };
+        // Another word in place of a block scalar's text would still end in a newline.
+        let is_block = |mark: &Mark| {
+            let tree = sources.file(mark.file).tree.as_ref();
+            tree.and_then(|tree| value_at(tree, *mark)).is_some_and(Node::is_block_scalar)
+        };
         let edit = |(mark, replacement): (Mark, String)| Edit {
             file: sources.file(mark.file).path.clone(),
             start: mark.start as usize,
@@ -157,7 +167,7 @@ impl Problem {
             suggestion: self.suggestion,
             related: self.related.into_iter().map(related).collect(),
             include_chain: if file.chain.len() > 1 { file.chain.clone() } else { Vec::new() },
-            edit: self.edit.map(edit),
+            edit: self.edit.filter(|(mark, _)| !is_block(mark)).map(edit),
         }
     }
 }

@@ -169,14 +169,17 @@ fn parents_of<'r>(
     };
     let mut parents: Vec<(&str, Mark)> = Vec::new();
     for item in items {
-        let Some(name) = check.text(item, "extends") else { continue };
+        let Some(name) = check.name(item, "extends") else { continue };
         if let Some((_, first)) = parents.iter().find(|(earlier, _)| *earlier == name) {
             let problem = Problem::error(item.mark, format!("\"{name}\" is extended twice"));
             check.note(problem.fix("remove one of the two").related(*first, "first extended here"));
         } else if jobs.contains_key(name) {
             parents.push((name, item.mark));
         } else {
-            let near = check.nearest(name, entries.iter().map(|entry| &*entry.key));
+            let listed = |other: &str| items.iter().any(|item| item.as_string() == Some(other));
+            let others = entries.iter().map(|other| &*other.key);
+            let near =
+                check.nearest(name, others.filter(|other| *other != &*entry.key && !listed(other)));
             let mut problem = Problem::error(item.mark, format!("unknown template \"{name}\""))
                 .fix("define it here or in an included file")
                 .did_you_mean(near);

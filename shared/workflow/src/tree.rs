@@ -118,6 +118,10 @@ impl Node {
         if self.kind() == Kind::String { self.as_text() } else { None }
     }
 
+    pub(crate) fn is_block_scalar(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if scalar.style == Style::Block)
+    }
+
     /// How much it holds: a value is one, a long text more.
     pub(crate) fn size(&self) -> usize {
         1 + match &self.value {

@@ -15,7 +15,8 @@ use crate::source::Mark;
 use crate::tree::{Entry, Kind, Mapping, Node, Stratum};
 
 /// Keys of the root that are no jobs.
-const ROOT_KEYS: &[&str] = &["version", "stages", "include", "workflow", "variables", "default"];
+pub(crate) const ROOT_KEYS: &[&str] =
+    &["version", "stages", "include", "workflow", "variables", "default"];
 
 /// Most values of all jobs together; a small file can be made to hold any number.
 const MAX_SIZE: usize = 500_000;
@@ -24,6 +25,8 @@ const MAX_SIZE: usize = 500_000;
 pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
     let fields = root.as_mapping()?;
     let start = Mark { end: root.mark.start, ..root.mark };
+    // First, so that a mistyped `version` or `stages` is not missed as well.
+    let entries = job_entries(check, fields);
     version(check, fields, root.mark);
     let stages = stages(check, fields, root.mark);
     let workflow_rules =
@@ -34,7 +37,6 @@ pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
     if let Some(entry) = default {
         check_default(check, entry, &stages);
     }
-    let entries = job_entries(check, fields);
     let mut layers =
         Layers::new(check, &entries, default.map(|entry| &entry.value), fields.entry("variables"));
     let drafts = jobs(check, &entries, &mut layers, &stages);
@@ -64,23 +66,31 @@ pub(crate) fn merged_job(check: &mut Checker<'_>, root: &Node, name: &str) -> Op
 
 fn version(check: &mut Checker<'_>, fields: &Mapping, root: Mark) {
     let Some(node) = fields.get("version") else {
-        let start = Mark { end: root.start, ..root };
-        let problem = Problem::error(start, "missing required key \"version\"").about(root);
-        check.note(problem.fix("add version: v1 at the top"));
+        if !check.is_meant("version", root) {
+            let start = Mark { end: root.start, ..root };
+            let problem = Problem::error(start, "missing required key \"version\"").about(root);
+            check.note(problem.fix("add version: v1 at the top"));
+        }
         return;
     };
-    if node.as_string() != Some("v1") && node.kind() != Kind::Refused {
-        let got = node.as_text().unwrap_or(node.kind().word());
-        let problem = Problem::error(node.mark, format!("unknown version \"{got}\""));
-        check.note(problem.fix("write version: v1").edit(node.mark, "v1"));
+    let fix = "write version: v1";
+    match node.as_text().filter(|_| node.kind() != Kind::Null) {
+        None => check.wrong_type_fix(node, "string", "version", Some(fix)),
+        Some("v1") => {}
+        Some(got) => {
+            let problem = Problem::error(node.mark, format!("unknown version \"{got}\""));
+            check.note(problem.fix(fix).edit(node.mark, "v1"));
+        }
     }
 }
 
 fn stages(check: &mut Checker<'_>, fields: &Mapping, root: Mark) -> Vec<String> {
     let Some(node) = fields.get("stages") else {
-        let start = Mark { end: root.start, ..root };
-        let problem = Problem::error(start, "missing required key \"stages\"").about(root);
-        check.note(problem.fix("add stages: [ci], in the order they are to run"));
+        if !check.is_meant("stages", root) {
+            let start = Mark { end: root.start, ..root };
+            let problem = Problem::error(start, "missing required key \"stages\"").about(root);
+            check.note(problem.fix("add stages: [ci], in the order they are to run"));
+        }
         return Vec::new();
     };
     let Some(items) = check.sequence(node, "stages") else { return Vec::new() };
@@ -90,7 +100,7 @@ fn stages(check: &mut Checker<'_>, fields: &Mapping, root: Mark) -> Vec<String> 
     let mut stages: Vec<String> = Vec::new();
     let mut seen: HashMap<&str, Mark> = HashMap::new();
     for item in items {
-        let Some(name) = check.text(item, "stages[]") else { continue };
+        let Some(name) = check.name(item, "stages[]") else { continue };
         if !is_stage(name) {
             let message = format!("stage name \"{name}\" must match ^[a-z][a-z0-9_-]{{0,31}}$");
             check.note(Problem::error(item.mark, message).fix("rename it in lower case"));
@@ -136,14 +146,15 @@ fn check_default(check: &mut Checker<'_>, entry: &Entry, stages: &[String]) {
 fn job_entries<'r>(check: &mut Checker<'_>, fields: &'r Mapping) -> Vec<&'r Entry> {
     let mut entries = Vec::new();
     for entry in fields.iter().filter(|entry| !ROOT_KEYS.contains(&&*entry.key)) {
-        let meant = check
-            .nearest(&entry.key, ROOT_KEYS.iter().copied())
-            .filter(|near| fields.get(near).is_none());
         let is_body = entry.value.as_mapping().is_some_and(looks_like_job);
-        if let (Some(near), false) = (meant, is_body) {
+        let meant = if is_body { None } else { check.meant_key(fields, entry, ROOT_KEYS) };
+        if let Some(near) = meant {
             let problem =
                 Problem::error(entry.key_mark, format!("unknown root key \"{}\"", entry.key));
             check.note(problem.did_you_mean(Some(near)).edit(entry.key_mark, near));
+        } else if is_stray_keyword(entry) {
+            let message = format!("\"{}\" is a job keyword, not a root key", entry.key);
+            check.note(Problem::error(entry.key_mark, message).fix("move it into \"default\""));
         } else if !is_job(&entry.key) {
             note_bad_name(check, entry, is_body);
         } else if entry.value.kind() == Kind::Mapping {
@@ -159,6 +170,14 @@ fn job_entries<'r>(check: &mut Checker<'_>, fields: &'r Mapping) -> Vec<&'r Entr
         }
     }
     entries
+}
+
+/// A keyword that other tools have at the root; a job may well be called `image` or `cache`.
+fn is_stray_keyword(entry: &Entry) -> bool {
+    let is_job = |fields: &Mapping| {
+        ["stage", "script", "extends"].iter().any(|key| fields.get(key).is_some())
+    };
+    job::KEYS.contains(&&*entry.key) && !entry.value.as_mapping().is_some_and(is_job)
 }
 
 fn looks_like_job(fields: &Mapping) -> bool {

@@ -26,24 +26,27 @@ pub const MAX_NESTING: usize = 64;
 pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, (String, NotText)> {
     if bytes.len() > MAX_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_BYTES >> 20);
-        return Err((String::new(), NotText { at: 0, message, fix: "split it into includes" }));
+        let fix = "split it into includes";
+        return Err((String::new(), NotText { at: 0, code: code::LIMIT, message, fix }));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let valid = String::from_utf8_lossy(&error.as_bytes()[..at]).into_owned();
         let message = format!("byte {at} is not UTF-8");
-        (valid, NotText { at, message, fix: "save the file as UTF-8" })
+        (valid, NotText { at, code: code::YAML_SYNTAX, message, fix: "save the file as UTF-8" })
     })?;
     let unwanted = |(at, c): (usize, char)| match c {
-        '\0' => Some((at, "a NUL character")),
-        '\u{feff}' if at > 0 => Some((at, "a byte order mark inside the file")),
+        '\0' => Some((at, "a NUL character".to_owned())),
+        '\u{feff}' if at > 0 => Some((at, "a byte order mark inside the file".to_owned())),
+        '\t' | '\n' | '\r' => None,
+        c if c < ' ' => Some((at, format!("the control character U+{:04X}", u32::from(c)))),
         _ => None,
     };
     match text.char_indices().find_map(unwanted) {
         None => Ok(text),
         Some((at, what)) => {
             let message = format!("{what} is not allowed");
-            Err((text, NotText { at, message, fix: "remove it" }))
+            Err((text, NotText { at, code: code::YAML_SYNTAX, message, fix: "remove it" }))
         }
     }
 }
@@ -51,6 +54,7 @@ pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, (String, NotText)> {
 /// What makes a file no text.
 pub(crate) struct NotText {
     pub(crate) at: usize,
+    pub(crate) code: &'static str,
     pub(crate) message: String,
     pub(crate) fix: &'static str,
 }
