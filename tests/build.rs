@@ -6,7 +6,7 @@
 
 use std::{env, path::PathBuf, process::Command};
 
-const PROGRAMS: [&str; 5] = ["bash", "busybox", "dash", "perl", "strace"];
+const PROGRAMS: [&str; 7] = ["bash", "busybox", "chromium", "dash", "perl", "strace", "xmllint"];
 
 fn main() {
     #[expect(clippy::disallowed_methods, reason = "a build script has no other way")]

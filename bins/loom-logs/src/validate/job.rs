@@ -41,6 +41,9 @@ const SECTIONS: [Section; 7] = [
     Section::Cleanup,
 ];
 
+/// The folders of steps.
+const LISTS: [&str; 3] = ["before_script", "script", "after_script"];
+
 /// One job's folder.
 struct Job<'a> {
     run: &'a RunLayout,
@@ -82,14 +85,16 @@ impl Job<'_> {
             let path = self.layout.summary();
             findings.compare(&path, "job_id", (summary.job_id.as_str(), self.id), "its folder");
         }
-        let mut execution = Content::default();
-        if let Some(manifest) = &manifest {
-            if let Some(summary) = &summary {
-                self.agrees(manifest, summary, findings);
+        let execution = match &manifest {
+            Some(manifest) => {
+                if let Some(summary) = &summary {
+                    self.agrees(manifest, summary, findings);
+                }
+                self.failing(manifest, findings);
+                self.parts(manifest, findings)
             }
-            execution = self.parts(manifest, findings);
-            self.failing(manifest, findings);
-        }
+            None => self.loose_parts(findings),
+        };
         self.observe(&events, &execution, ledger);
         summary
     }
@@ -132,6 +137,37 @@ impl Job<'_> {
         self.no_unlisted_sections(manifest, findings);
         if let Some(entry) = &manifest.artifacts {
             self.artifacts(entry, findings);
+        }
+        execution
+    }
+
+    /// What lies in the folder of a job whose manifest cannot be read.
+    fn loose_parts(&self, findings: &mut Findings) -> Content {
+        let mut execution = Content::default();
+        let events = self.layout.execution_events();
+        if events.exists() {
+            execution = stream::check(&events, &self.subject(EXECUTION_PHASES), findings);
+        }
+        for list in LISTS {
+            for number in Findings::folders(&self.layout.execution().join(list)) {
+                let Some(step) = parse(&format!("{list}/{number}")) else { continue };
+                let part = self.layout.step(&step);
+                if let Some(summary) = findings.document::<StepSummary>(&part.summary())
+                    && summary.events_path.is_some()
+                {
+                    self.step_stream(&summary, &part.events(), &execution, findings);
+                }
+            }
+        }
+        for section in SECTIONS {
+            let part = self.layout.section(section);
+            if part.folder().exists() {
+                let _: Option<SectionSummary> = findings.document(&part.summary());
+                self.section_stream(section, findings);
+            }
+        }
+        if self.layout.artifacts_manifest().exists() {
+            let _: Option<ArtifactManifest> = findings.document(&self.layout.artifacts_manifest());
         }
         execution
     }
@@ -214,7 +250,7 @@ impl Job<'_> {
     }
 
     fn no_unlisted_steps(&self, manifest: &JobManifest, findings: &mut Findings) {
-        for list in ["before_script", "script", "after_script"] {
+        for list in LISTS {
             let folder = self.layout.execution().join(list);
             for number in Findings::folders(&folder) {
                 let name = format!("{list}/{number}");
@@ -241,9 +277,13 @@ impl Job<'_> {
             let field = ("events_path", summary.events_path.as_str());
             findings.points_to(&path, self.run, field, &part.events());
         }
-        let phases = [entry.section.phase()];
-        let subject = Subject { section: Some(entry.section), ..self.subject(&phases) };
-        stream::check(&part.events(), &subject, findings);
+        self.section_stream(entry.section, findings);
+    }
+
+    fn section_stream(&self, section: Section, findings: &mut Findings) {
+        let phases = [section.phase()];
+        let subject = Subject { section: Some(section), ..self.subject(&phases) };
+        stream::check(&self.layout.section(section).events(), &subject, findings);
     }
 
     fn no_unlisted_sections(&self, manifest: &JobManifest, findings: &mut Findings) {

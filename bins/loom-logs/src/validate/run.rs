@@ -138,7 +138,13 @@ impl Run<'_> {
         let events = stream::check(&self.logs.pipeline_events(), &subject, findings);
         let summary: Option<PipelineSummary> = findings.document(&self.logs.pipeline_summary());
         let manifest: Option<PipelineManifest> = findings.document(&self.logs.pipeline_manifest());
-        let Some(manifest) = manifest else { return events };
+        let Some(manifest) = manifest else {
+            // What is left is looked at all the same.
+            for id in Findings::folders(&self.logs.jobs()) {
+                job::check(&self.logs, &id, ledger, findings);
+            }
+            return events;
+        };
         let path = self.logs.pipeline_manifest();
         findings.compare(&path, "run_id", (manifest.run_id.as_str(), self.id), "its folder");
         let mut counts = JobCounts::default();

@@ -411,14 +411,15 @@
     let opened = 0;
     for (const job of run.jobs) {
       const hits = needle ? job.parts.map((part) => [part, matches(part)]).filter(([, count]) => count) : [];
-      const shown = (only === null || job.status === only) && (!needle || hits.length > 0);
+      const named = needle && job.label.toLowerCase().includes(needle);
+      const shown = (only === null || job.status === only) && (!needle || named || hits.length > 0);
       const { box } = views.get(job);
       box.hidden = !shown;
       if (!shown) continue;
-      const view = needle || views.get(job).parts ? fill(job) : null;
+      const view = hits.length || views.get(job).parts ? fill(job) : null;
       const hit = new Map(hits);
       if (view) for (const [part, partBox] of view.parts) {
-        partBox.hidden = Boolean(needle) && !hit.has(part);
+        partBox.hidden = hits.length > 0 && !hit.has(part);
         if (!needle) { if (partBox.open) open(part, partBox, ""); continue; }
         if (!hit.has(part)) continue;
         lines += hit.get(part);
@@ -426,7 +427,7 @@
         partBox.open = opened < 20;
         if (partBox.open) { open(part, partBox, needle); opened += 1; }
       }
-      if (needle) box.open = true;
+      if (hits.length) box.open = true;
     }
     current = -1;
     byId("found").textContent = needle ? `${lines} ${lines === 1 ? "line" : "lines"} in ${steps} ${steps === 1 ? "step" : "steps"}` : "";
