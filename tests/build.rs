@@ -6,7 +6,8 @@
 
 use std::{env, path::PathBuf, process::Command};
 
-const PROGRAMS: [&str; 7] = ["bash", "busybox", "chromium", "dash", "perl", "strace", "xmllint"];
+const PROGRAMS: [&str; 8] =
+    ["bash", "busybox", "chromium", "dash", "perl", "strace", "tmux", "xmllint"];
 
 fn main() {
     #[expect(clippy::disallowed_methods, reason = "a build script has no other way")]

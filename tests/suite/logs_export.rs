@@ -230,7 +230,7 @@ fn html_shows_the_failing_step_and_searches_in_a_real_browser() {
     assert_eq!(timeline.matches("class=\"row\"").count(), 2, "{timeline}");
     assert!(timeline.contains("class=\"step failure\" title=\"script/02 $"), "{timeline}");
     // Logs are drawn only when they are opened.
-    assert!(!plain.contains("in hay"));
+    assert!(!between(&plain, "<div id=\"list\">", "</section>").contains("class=\"t\""));
 
     let found = dom(&repo, &page, "#q=NEEDLE%20in");
     assert!(between(&found, "<output id=\"found\">", "<").contains("1 line in 1 step"));

@@ -24,6 +24,7 @@ mod run_bad_input;
 mod run_evidence;
 mod run_guard;
 mod run_inherit;
+mod run_live;
 mod run_order;
 mod run_output;
 mod run_retry;

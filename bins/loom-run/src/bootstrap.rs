@@ -199,6 +199,7 @@ fn in_place(run: &Run, snapshot: &Snapshot) -> Result<Snapshot, Trouble> {
 fn compile(run: &Run, siblings: &Siblings, folder: &Path) -> Result<Graph, Trouble> {
     let arguments = ["--events", "--workflow", &run.workflow].map(Into::into).to_vec();
     let call = Call { program: find(siblings, "loom-compile")?, arguments, folder };
+    run.display.work("compiling the workflow");
     child::document(&call, &run.cancel, |_| {})
         .map_err(|error| Trouble::of_child(run, Reason::WorkflowInvalid, error))
 }
@@ -212,7 +213,8 @@ fn snapshot(run: &Run, siblings: &Siblings, changed: bool) -> Result<Snapshot, T
     arguments.extend(run.snapshot_options.iter().cloned());
     let call =
         Call { program: find(siblings, "loom-snapshot")?, arguments, folder: &run.repo_root };
-    child::document(&call, &run.cancel, |_| {})
+    run.display.work("copying the repository");
+    child::document(&call, &run.cancel, |message| run.display.heard(message))
         .map_err(|error| Trouble::of_child(run, Reason::SnapshotFailed, error))
 }
 

@@ -21,6 +21,7 @@ mod guard;
 mod isolate;
 mod job;
 mod joblog;
+mod missed;
 mod pipeline;
 mod place;
 mod processes;
@@ -37,6 +38,7 @@ mod verdict;
 mod worker;
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
@@ -66,6 +68,7 @@ use crate::{
     processes::Registry,
     run::Run,
     selection::SelectionArgs,
+    steps::JOB_OUTPUT_BYTES_MAX,
 };
 
 /// Runs the repository's workflow in an isolated workspace.
@@ -148,12 +151,14 @@ pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     let earlier = Earlier::find(&args.again, &Layout::of_repository(&root))?;
     let workflow = args.workflow.as_deref().or(earlier.as_ref().map(|run| run.workflow.as_path()));
     let workflow = workflow_in(&root, &context.cwd, workflow)?;
+    let configured = configured(&root, context)?;
     let overrides = overrides(&args, &context.cwd)?;
     let place = place::open(&root)?;
     match guard::split().or_could_not("cannot start the run's worker process")? {
         Role::Guard(ended) => Ok(after_worker(ended, &place, context)),
         Role::Worker(cancel) => {
-            let settings = Settings { args, root, workflow, overrides, earlier, cancel };
+            let settings =
+                Settings { args, root, workflow, configured, overrides, earlier, cancel };
             in_worker(settings, &place, context)
         }
     }
@@ -197,6 +202,9 @@ fn overrides(args: &Args, cwd: &Path) -> Result<Vec<Override>, Failure> {
 fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8 {
     remove_secrets(&place.run_id(), context);
     let code = u8::try_from(ended.exit_code).unwrap_or(libloom_contract::exit::BUG);
+    if ended.signal.is_some() {
+        context.console.clear_abandoned_lines();
+    }
     let Some((layout, run_id)) = place.of_repository() else { return code };
     let receipt = layout.run_receipt(&run_id);
     if receipt.exists() {
@@ -229,9 +237,17 @@ struct Settings {
     args: Args,
     root: PathBuf,
     workflow: String,
+    configured: libloom_config::Settings,
     overrides: Vec<Override>,
     earlier: Option<Earlier>,
     cancel: Cancel,
+}
+
+/// What the configuration files of the repository and of the user say.
+fn configured(root: &Path, context: &Context) -> Result<libloom_config::Settings, Failure> {
+    let files = libloom_config::files(Some(root), context.env.config_home().as_deref());
+    libloom_config::Settings::read(&files, context.env.home().as_deref())
+        .map_err(|error| Failure::could_not(error).hint("mend the configuration file"))
 }
 
 fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8, Failure> {
@@ -252,6 +268,7 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         shell: find_shell(context),
         grace: Duration::from_secs(args.grace.into()),
         jobs: args.jobs.map_or_else(processors, usize::from),
+        output_bytes_max: settings.configured.output_max_bytes.unwrap_or(JOB_OUTPUT_BYTES_MAX),
         logs: layout.run(&id),
         layout,
         display: Display::new(context.console.clone(), args.stream),
@@ -279,13 +296,17 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     answer_first_interrupt(&run.cancel, run.grace, context);
     let (layout, temp) = (run.layout.clone(), run.temp.clone());
     let dead = thread::spawn(move || aftermath::clear_up_after_dead_runs(&layout, &temp));
-    let outcome = worker::work(&run, &context.siblings)
+    let outcome = worker::work(&run, &context.siblings);
+    run.display.close();
+    let outcome = outcome
         .or_could_not(format_args!("cannot record the run in `{}`", run.logs.folder().display()));
     remove_secrets(&run.id, context);
     for note in dead.join().unwrap_or_default() {
         context.console.note(note);
     }
     let outcome = outcome?;
+    run.display.summary(run.workspace());
+    hint_at_missed_files(&run, context);
     report(&outcome, context);
     if let (Some(hint), false) =
         (aftermath::hint_at_kept_workspaces(&run.layout), context.console.is_quiet())
@@ -294,6 +315,17 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     }
     say_receipt(&run.layout.run_receipt(&run.id), context);
     Ok(outcome.exit_code)
+}
+
+/// Names the files that failed jobs missed in the workspace.
+fn hint_at_missed_files(run: &Run, context: &Context) {
+    if context.console.is_quiet() {
+        return;
+    }
+    let steps = run.display.failing_steps();
+    let hint = |step| missed::hint(step, &run.repo_root, run.workspace());
+    let hints: BTreeSet<String> = steps.iter().filter_map(hint).collect();
+    hints.iter().for_each(|hint| context.console.hint(hint));
 }
 
 /// What of the options is for `loom-snapshot create`.

@@ -58,6 +58,8 @@ pub struct Run {
     pub grace: Duration,
     /// Jobs that run at the same time.
     pub jobs: usize,
+    /// Most bytes of output that are recorded of one job.
+    pub output_bytes_max: u64,
     /// The runtime directory that the run is recorded in.
     pub layout: Layout,
     /// The run's folder in it.

@@ -8,6 +8,7 @@
 //! │   └── <time>-check-<pid>.json       loom-check → people              CheckReceipt
 //! ├── graphs/<digest>.json              loom-compile → loom-run          Graph
 //! ├── snapshots/<id>.json               loom-snapshot → loom-run         Snapshot
+//! ├── snapshots/<id>.index              loom-snapshot alone: what the snapshot held when it was made
 //! └── logs/<run_id>/                    loom-run; locked (flock) while the run lives
 //!     ├── events.jsonl                  run-scoped phases                Event
 //!     ├── summary.json                                                   RunSummary
@@ -57,6 +58,8 @@ pub const CONFIG: &str = ".loom/config.yml";
 pub const RUNTIME: &str = ".loom/.runtime";
 /// The snapshot record inside a workspace, relative to its `.git`.
 pub const SNAPSHOT_RECORD_IN_GIT: &str = "loom-snapshot.json";
+/// A snapshot's baseline where the repository cannot be written to, relative to its `.git`.
+pub const SNAPSHOT_BASELINE_IN_GIT: &str = "loom-snapshot.index";
 /// What the runtime directory's `.gitignore` holds.
 pub const RUNTIME_GITIGNORE: &str = "*\n";
 
@@ -110,6 +113,11 @@ impl Layout {
     /// The record of a snapshot.
     pub fn snapshot(&self, id: &str) -> PathBuf {
         self.snapshots().join(format!("{id}.json"))
+    }
+
+    /// What a snapshot held when it was made, in the format of git's index.
+    pub fn snapshot_baseline(&self, id: &str) -> PathBuf {
+        self.snapshots().join(format!("{id}.index"))
     }
 
     /// Folder of all runs.
