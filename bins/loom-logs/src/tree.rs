@@ -3,10 +3,13 @@
 //! Times of jobs, sections and steps are those of their boundary events, to the microsecond: the
 //! documents have milliseconds, which are too coarse to draw.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use libloom_contract::{
-    Document, Status, StoreError, Timestamp,
+    Status, StoreError, Timestamp,
     event::{Event, EventKind, PhaseCode, Section},
     graph::{AllowFailure, Graph},
     layout::{JobLayout, Layout, RunLayout},
@@ -159,12 +162,12 @@ fn forgives(allowed: &AllowFailure, exit_code: Option<i32>) -> bool {
 fn job(run: &RunLayout, entry: JobEntry) -> Result<JobTree, StoreError> {
     let layout = run.job(&entry.job_id);
     let manifest: JobManifest = store::read(&layout.manifest())?;
-    let mirrored = boundaries(layout.execution_events());
+    let mirrored = boundaries(&layout.execution_events());
     let steps = manifest.steps.iter().filter_map(|entry| step(&layout, &entry.step, &mirrored));
     let steps = steps.collect::<Result<_, _>>()?;
     let listed = manifest.system_sections.iter();
     let sections = listed.map(|entry| section(&layout, entry.section)).collect::<Result<_, _>>()?;
-    let phases = boundaries(layout.events());
+    let phases = boundaries(&layout.events());
     let summary: JobSummary = store::read(&layout.summary())?;
     let span = summary.started_at.and_then(|_| span(&phases));
     Ok(JobTree { entry, summary, manifest, span, sections, steps, is_forgiven: false })
@@ -190,19 +193,15 @@ fn step(
 
 fn section(layout: &JobLayout, section: Section) -> Result<SectionTree, StoreError> {
     let part = layout.section(section);
-    let summary = document(&part.summary())?;
+    let summary = store::read(&part.summary())?;
     let events = part.events();
-    let span = span(&boundaries(events.clone()));
+    let span = span(&boundaries(&events));
     Ok(SectionTree { section, summary, span, events })
 }
 
-fn document<D: Document>(path: &std::path::Path) -> Result<D, StoreError> {
-    store::read(path)
-}
-
 /// Start and finish events; none where the stream cannot be read.
-fn boundaries(path: PathBuf) -> Vec<Event> {
-    let reader = EventReader::open(&path).ok();
+fn boundaries(path: &Path) -> Vec<Event> {
+    let reader = EventReader::open(path).ok();
     let is_boundary = |event: &Event| matches!(event.event, EventKind::Start | EventKind::Finish);
     reader.into_iter().flatten().flatten().filter(is_boundary).collect()
 }

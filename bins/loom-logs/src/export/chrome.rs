@@ -24,7 +24,7 @@ pub(super) fn write(tree: &Tree, out: &mut dyn Write) -> io::Result<()> {
     events.name("thread_name", 0, "run")?;
     let arguments =
         json!({"status": receipt.status, "reason": receipt.reason, "exit_code": receipt.exit_code});
-    events.complete(0, ("run", "run"), run, arguments)?;
+    events.complete(0, ("run", "run"), run, &arguments)?;
     for (row, job) in (1..).zip(&tree.jobs) {
         events.name("thread_name", row, &format!("{} ({})", job.label(), job.entry.stage))?;
         events.job(row, job, run)?;
@@ -62,7 +62,7 @@ impl Events<'_> {
         row: u32,
         (name, category): (&str, &str),
         span: Span,
-        arguments: Value,
+        arguments: &Value,
     ) -> io::Result<()> {
         let micros = |time: libloom_contract::Timestamp| {
             (time.nanoseconds() - self.zero.nanoseconds()) as f64 / 1_000.0
@@ -82,12 +82,12 @@ impl Events<'_> {
             "reason": job.entry.reason, "exit_code": job.summary.exit_code,
             "cpu_ms": job.summary.cpu_ms, "peak_rss_bytes": job.summary.peak_rss_bytes,
         });
-        self.complete(row, (job.label(), "job"), span, arguments)?;
+        self.complete(row, (job.label(), "job"), span, &arguments)?;
         for section in &job.sections {
             let Some(own) = section.span else { continue };
             let arguments = json!({"status": section.summary.status});
             let name = (section.section.word(), "section");
-            self.complete(row, name, own.within(span), arguments)?;
+            self.complete(row, name, own.within(span), &arguments)?;
         }
         for step in &job.steps {
             let Some(own) = step.span else { continue };
@@ -97,7 +97,7 @@ impl Events<'_> {
                 "reason": summary.reason, "exit_code": summary.exit_code,
                 "output_lines": summary.output_lines,
             });
-            self.complete(row, (&summary.step, "step"), own.within(span), arguments)?;
+            self.complete(row, (&summary.step, "step"), own.within(span), &arguments)?;
         }
         Ok(())
     }

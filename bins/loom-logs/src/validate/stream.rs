@@ -122,7 +122,7 @@ impl Reading<'_> {
     fn version(&self, event: &Event, findings: &mut Findings) {
         match (&event.schema_version, self.line) {
             (None, 1) => {
-                self.wrong(Rule::Schema, "the first record lacks schema_version", findings)
+                self.wrong(Rule::Schema, "the first record lacks schema_version", findings);
             }
             (Some(found), _) => {
                 if let Err(error) = version::LOGS.check(found) {
