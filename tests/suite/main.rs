@@ -4,6 +4,7 @@
 
 mod alias;
 mod check;
+mod clean;
 mod compile;
 mod compile_evaluate;
 mod completions;

@@ -58,6 +58,8 @@ pub const CONFIG: &str = ".loom/config.yml";
 pub const RUNTIME: &str = ".loom/.runtime";
 /// The snapshot record inside a workspace, relative to its `.git`.
 pub const SNAPSHOT_RECORD_IN_GIT: &str = "loom-snapshot.json";
+/// How the name of a workspace ends that is being made or removed; it begins with a dot.
+pub const WORKSPACE_PARTIAL: &str = ".loom-partial";
 /// A snapshot's baseline where the repository cannot be written to, relative to its `.git`.
 pub const SNAPSHOT_BASELINE_IN_GIT: &str = "loom-snapshot.index";
 /// What the runtime directory's `.gitignore` holds.
