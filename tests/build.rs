@@ -7,7 +7,8 @@
 
 use std::{env, path::PathBuf, process::Command};
 
-const PROGRAMS: [&str; 6] = ["bash", "busybox", "dash", "perl", "strace", "tmux"];
+const PROGRAMS: [&str; 8] =
+    ["bash", "busybox", "chromium", "dash", "perl", "strace", "tmux", "xmllint"];
 
 fn main() {
     #[expect(clippy::disallowed_methods, reason = "a build script has no other way")]

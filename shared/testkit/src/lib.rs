@@ -19,7 +19,7 @@ mod wait;
 
 pub use big_repository::{OF_EACH_STATE, big_repository};
 pub use binaries::{binaries, cargo};
-pub use documents::check_documents;
+pub use documents::{check_documents, document_faults};
 pub use leftovers::Leftovers;
 pub use normalize::normalize;
 pub use repo::Repo;
