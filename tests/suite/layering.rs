@@ -61,6 +61,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "libloom-variables",
         ],
     ),
+    (
+        "loom-shell",
+        &[
+            "libloom-console",
+            "libloom-contract",
+            "libloom-entry",
+            "libloom-record",
+            "libloom-rules",
+            "libloom-secrets",
+            "libloom-variables",
+        ],
+    ),
     ("loom-logs", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-record"]),
     ("loom-tests", &[]),
     ("loom-benches", &["libloom-contract", "libloom-redact", "libloom-testkit"]),
@@ -75,6 +87,7 @@ const LIGHT: &[(&str, &[&str])] = &[
     ("loom-check", &["tokio", "bollard", "git2"]),
     ("loom-compile", &["tokio", "bollard", "git2"]),
     ("loom-snapshot", &["tokio", "bollard"]),
+    ("loom-shell", &["tokio", "bollard", "git2", "libgit2-sys"]),
     ("loom-logs", &["tokio", "bollard", "git2", "libgit2-sys"]),
 ];
 

@@ -32,6 +32,7 @@ mod run_shell;
 mod run_steps;
 mod run_variables;
 mod run_workspace;
+mod shell;
 mod snapshot;
 mod snapshot_corners;
 mod snapshot_manage;

@@ -14,7 +14,6 @@ mod cancel;
 mod child;
 mod display;
 mod documents;
-mod environment;
 mod execution;
 mod extraction;
 mod guard;
@@ -35,6 +34,7 @@ mod shell;
 mod steps;
 mod tree;
 mod verdict;
+mod visit;
 mod worker;
 
 use std::{
@@ -135,6 +135,10 @@ pub struct Args {
     #[arg(long, value_name = "REV")]
     changes_base: Option<String>,
 
+    /// When a job failed and the run is over, open a shell in its workspace, with its variables
+    #[arg(long)]
+    shell_on_failure: bool,
+
     /// Seconds that a job has to end after it was asked to, before it is killed
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
@@ -147,6 +151,9 @@ pub struct Args {
 pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     // Local is the only place there is; the flag is the documented way to say so.
     let Args { local: _, .. } = args;
+    if args.shell_on_failure {
+        visit::require_terminal()?;
+    }
     let root = context.repository_root()?;
     let earlier = Earlier::find(&args.again, &Layout::of_repository(&root))?;
     let workflow = args.workflow.as_deref().or(earlier.as_ref().map(|run| run.workflow.as_path()));
@@ -313,6 +320,9 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     {
         context.console.hint(hint);
     }
+    if args.shell_on_failure {
+        visit::open(&run, &outcome, context);
+    }
     say_receipt(&run.layout.run_receipt(&run.id), context);
     Ok(outcome.exit_code)
 }
@@ -390,7 +400,7 @@ fn report(outcome: &Outcome, context: &Context) {
         None => console.line(word),
     }
     if outcome.verdict.status == Status::Failure && outcome.pipeline.is_some() {
-        console.hint("`loom logs` shows what failed and why");
+        console.hint("`loom logs` shows what failed and why, `loom shell JOB` opens a shell there");
     }
 }
 

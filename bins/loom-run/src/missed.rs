@@ -14,8 +14,9 @@ use std::{
 };
 
 use libloom_console::{printable, shown_line};
+use libloom_variables::GIT_LOCATION;
 
-use crate::{environment::GIT_LOCATION, steps::FailingStep};
+use crate::steps::FailingStep;
 
 /// Paths that are looked into; a test report can mention thousands.
 const PATHS_MAX: usize = 2000;

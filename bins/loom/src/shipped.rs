@@ -15,6 +15,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ),
     ("run", "Runs the repository's workflow in an isolated workspace"),
     ("logs", "Lists, shows and explains runs"),
+    ("shell", "Opens a shell in the workspace and environment of a job of an earlier run"),
 ];
 
 /// What `loom` does by itself.
