@@ -20,9 +20,11 @@ mod capture;
 mod check;
 mod jobs;
 mod measure;
+mod peer;
 mod programs;
 mod redact;
 mod repository;
+mod schedule;
 mod snapshot;
 mod start;
 mod table;
@@ -39,10 +41,12 @@ use crate::{bench::Bench, programs::Programs, table::Row};
 /// A benchmark: its name on the command line, and what it does.
 type Named = (&'static str, fn(&Bench) -> io::Result<Vec<Row>>);
 
-const ALL: [Named; 6] = [
+const ALL: [Named; 8] = [
     ("start", start::run),
     ("check", check::run),
     ("jobs", jobs::run),
+    ("peer", peer::run),
+    ("schedule", schedule::run),
     ("capture", capture::run),
     ("redact", redact::run),
     ("snapshot", snapshot::run),

@@ -4,6 +4,7 @@
 
 mod alias;
 mod check;
+mod clean;
 mod compile;
 mod compile_evaluate;
 mod completions;
@@ -13,7 +14,9 @@ mod docs;
 mod foreign;
 mod layering;
 mod logs;
+mod logs_export;
 mod logs_follow;
+mod logs_validate;
 mod ran;
 mod run;
 mod run_again;
@@ -34,7 +37,10 @@ mod run_variables;
 mod run_workspace;
 mod snapshot;
 mod snapshot_corners;
+mod snapshot_hostile;
+mod snapshot_kills;
 mod snapshot_manage;
+mod snapshot_places;
 mod snapshot_property;
 
 use std::fs;

@@ -18,7 +18,7 @@ use std::{
 
 use libloom_console::{Console, Live, printable};
 use libloom_contract::{
-    Status,
+    Reason, Status,
     event::{PhaseCode, Stream},
     graph::{Graph, Node},
     message::Message,
@@ -182,6 +182,10 @@ impl Display {
     /// A job is not run.
     pub fn not_run(&self, node: &Node, verdict: &Verdict) {
         self.board().counts.add(verdict.status);
+        if verdict.reason == Some(Reason::NotSelected) {
+            // Whoever named other jobs knows.
+            return;
+        }
         let Some(jobs) = self.jobs.get() else { return };
         let same_cause = {
             let mut summary = lock(&self.summary);

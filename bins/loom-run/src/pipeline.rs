@@ -267,9 +267,7 @@ impl<'a> State<'a> {
         }
         job::record_not_run(&attempt, &result.verdict)?;
         self.note(node, &result)?;
-        if result.verdict.reason != Some(Reason::NotSelected) {
-            self.run.display.not_run(node, &result.verdict);
-        }
+        self.run.display.not_run(node, &result.verdict);
         self.results[job] = Some(result);
         Ok(())
     }
