@@ -32,7 +32,9 @@ mod run_steps;
 mod run_variables;
 mod run_workspace;
 mod snapshot;
+mod snapshot_at;
 mod snapshot_corners;
+mod snapshot_diff;
 mod snapshot_manage;
 mod snapshot_property;
 
