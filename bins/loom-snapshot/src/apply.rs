@@ -75,7 +75,8 @@ pub(crate) fn run(args: &ApplyArgs, context: &Context) -> Result<u8, Failure> {
     let chosen = Chosen::of(&args.paths, &repository.root, &context.cwd)?;
     let compare = Compare::open(context, repository, known, args.include_ignored)?;
     let changes = compare.since_creation()?;
-    if let Some(word) = chosen.without(changes.iter().map(|change| &change.path[..])) {
+    let changed: Vec<&[u8]> = changes.iter().map(|change| &change.path[..]).collect();
+    if let Some(word) = chosen.without(&changed) {
         let what = format!("nothing changed in the snapshot at `{}`", word.to_string_lossy());
         let hint = "`loom snapshot diff` lists what did; with --include-ignored also ignored files";
         return Err(Failure::could_not(what).hint(hint));

@@ -200,7 +200,7 @@ fn document(
     })
 }
 
-fn path_change(change: &Change, counts: Option<Option<(u64, u64)>>) -> PathChange {
+fn path_change(change: &Change, counts: Option<patch::LineCounts>) -> PathChange {
     let mode = |side: &Option<crate::compare::Side>| side.as_ref().map(|s| format!("{:o}", s.mode));
     let size = |side: &Option<crate::compare::Side>| side.as_ref().map(|side| side.size);
     let lines = counts.flatten();

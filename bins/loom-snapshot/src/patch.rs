@@ -83,10 +83,11 @@ pub(crate) fn diff(compare: &Compare, options: &[&str]) -> Result<Vec<u8>, Failu
     compare.scratch.git.run(&[&fixed, options, &[OLD, NEW]].concat())
 }
 
-/// Added and removed lines by path; a binary file has none.
-pub(crate) fn line_counts(
-    compare: &Compare,
-) -> Result<Vec<(Vec<u8>, Option<(u64, u64)>)>, Failure> {
+/// Added and removed lines; a binary file has none.
+pub(crate) type LineCounts = Option<(u64, u64)>;
+
+/// The line counts of every path.
+pub(crate) fn line_counts(compare: &Compare) -> Result<Vec<(Vec<u8>, LineCounts)>, Failure> {
     let listing = diff(compare, &["--numstat", "-z", "--no-renames"])?;
     let parse = |piece: &[u8]| {
         let mut fields = piece.splitn(3, |byte| *byte == b'\t');
