@@ -35,6 +35,7 @@ mod run_shell;
 mod run_steps;
 mod run_variables;
 mod run_workspace;
+mod shell;
 mod snapshot;
 mod snapshot_at;
 mod snapshot_corners;
