@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use libloom_contract::diagnostic::{Diagnostic, Edit};
 
@@ -64,10 +65,14 @@ fn shown(compiled: &Compiled) -> String {
 }
 
 /// All that any fixture makes the compiler say.
-pub(crate) fn all_diagnostics() -> Vec<Diagnostic> {
-    let files = ["bad", "warn"].into_iter().flat_map(fixtures).map(|file| compile_fixture(&file));
-    let made = made().into_iter().map(|(_, bytes, _)| compile_bytes(bytes));
-    files.chain(made).flat_map(|compiled| compiled.diagnostics).collect()
+pub(crate) fn all_diagnostics() -> &'static [Diagnostic] {
+    static TOLD: LazyLock<Vec<Diagnostic>> = LazyLock::new(|| {
+        let files =
+            ["bad", "warn"].into_iter().flat_map(fixtures).map(|file| compile_fixture(&file));
+        let made = made().into_iter().map(|(_, bytes, _)| compile_bytes(bytes));
+        files.chain(made).flat_map(|compiled| compiled.diagnostics).collect()
+    });
+    &TOLD
 }
 
 /// Compares with `<name>.expected`; answers what differs.
