@@ -55,12 +55,14 @@ const CHECKS: &[&str] = &[
 ];
 
 /// Files whose calls are reported for their callers, or that make no diagnostics.
-const NO_SITES: &[&str] = &["check.rs", "problem.rs", "coverage.rs", "fixtures.rs", "schema.rs"];
+const NO_SITES: &[&str] =
+    &["check.rs", "problem.rs", "coverage.rs", "fixtures.rs", "meaning.rs", "schema.rs"];
 
 /// Files without texts of diagnostics, with the reason.
 const NO_TEXTS: &[(&str, &str)] = &[
     ("coverage.rs", "this file"),
     ("fixtures.rs", "tests"),
+    ("meaning.rs", "tests"),
     ("schema.rs", "tests beside one constant"),
     ("locate.rs", "errors of finding a file, tested in tests/suite/check.rs"),
     ("decide.rs", "reasons of decisions at run time, tested in shared/rules/tests/language.rs"),

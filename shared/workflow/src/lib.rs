@@ -25,6 +25,8 @@ mod job;
 mod keywords;
 mod load;
 mod locate;
+#[cfg(test)]
+mod meaning;
 mod merge;
 mod names;
 mod pointer;
