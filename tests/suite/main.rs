@@ -4,12 +4,14 @@
 
 mod alias;
 mod check;
+mod check_many;
 mod compile;
 mod compile_evaluate;
 mod completions;
 mod contract;
 mod dispatch;
 mod docs;
+mod examples;
 mod foreign;
 mod layering;
 mod logs;
