@@ -39,7 +39,6 @@ const JOBS: &str = "lint:
   script:
     - make lint
     - true
-  allow_failure: yes
 docs:
   extends: .retried
   stage: test
@@ -66,9 +65,8 @@ const TOLD: &[Told] = &[
     ("WF_SCHEMA_V1", "templates/base.yml", 5, 11, "/.base/variables/PORT", Some("\"8080\"")),
     ("WF_SCHEMA_V1", "templates/base.yml", 7, 16, "/.retried/retry/max", None),
     ("WF_SCHEMA_V1", "templates/jobs.yml", 6, 7, "/lint/script/1", Some("\"true\"")),
-    ("WF_SCHEMA_V1", "templates/jobs.yml", 7, 18, "/lint/allow_failure", Some("true")),
-    ("WF_SCHEMA_V1", "templates/jobs.yml", 12, 9, "/docs/when", Some("on_success")),
-    ("SECRETS_REF_INVALID", "templates/jobs.yml", 14, 18, "/docs/secrets/TOKEN/ref", None),
+    ("WF_SCHEMA_V1", "templates/jobs.yml", 11, 9, "/docs/when", Some("on_success")),
+    ("SECRETS_REF_INVALID", "templates/jobs.yml", 13, 18, "/docs/secrets/TOKEN/ref", None),
 ];
 
 const FILES: [(&str, &str); 3] = [
