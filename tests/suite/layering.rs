@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("libloom-archive", &["libloom-contract"]),
     ("libloom-console", &["libloom-contract"]),
     ("libloom-entry", &["libloom-console", "libloom-contract"]),
+    ("libloom-config", &["libloom-contract", "libloom-entry"]),
     ("libloom-record", &["libloom-contract"]),
     ("libloom-redact", &[]),
     ("libloom-secrets", &["libloom-contract"]),
@@ -22,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("libloom-rules", &["libloom-contract", "libloom-variables"]),
     ("libloom-workflow", &["libloom-contract", "libloom-rules", "libloom-variables"]),
     ("libloom-testkit", &["libloom-contract"]),
-    ("loom", &["libloom-console", "libloom-contract", "libloom-entry"]),
+    ("loom", &["libloom-config", "libloom-console", "libloom-contract", "libloom-entry"]),
     ("loom-check", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-workflow"]),
     (
         "loom-compile",
@@ -35,11 +36,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "libloom-workflow",
         ],
     ),
-    ("loom-snapshot", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-record"]),
+    (
+        "loom-snapshot",
+        &[
+            "libloom-config",
+            "libloom-console",
+            "libloom-contract",
+            "libloom-entry",
+            "libloom-record",
+        ],
+    ),
     (
         "loom-run",
         &[
             "libloom-archive",
+            "libloom-config",
             "libloom-console",
             "libloom-contract",
             "libloom-entry",

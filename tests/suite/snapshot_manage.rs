@@ -33,6 +33,11 @@ fn partials(folder: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.to_string_lossy().ends_with(".loom-partial")).collect()
 }
 
+/// Files below `.loom/.runtime/snapshots`.
+fn documents(repo: &Repo<'_>) -> usize {
+    fs::read_dir(repo.runtime().join("snapshots")).unwrap().count()
+}
+
 #[test]
 fn list_and_show_know_what_was_made() {
     with_repo(|repo| {
@@ -61,7 +66,7 @@ fn prune_keeps_the_newest_and_says_before_what_it_would_do() {
         assert!(made.iter().all(|path| path.exists()));
         run(repo, &["prune", "--keep", "1"]).success().stdout(first_two);
         assert_eq!(made.map(|path| path.exists()), [false, false, true]);
-        assert_eq!(fs::read_dir(repo.runtime().join("snapshots")).unwrap().count(), 1);
+        assert_eq!(documents(repo), 2, "a record and its baseline");
         run(repo, &["prune", "--all"]).success();
         assert_eq!(fs::read_dir(repo.sandbox().temp()).unwrap().count(), 0);
     });
@@ -94,7 +99,7 @@ fn only_what_loom_made_is_removed() {
         fs::write(workspace.join("mine"), "not a snapshot").unwrap();
         run(repo, &["prune", "--all"]).success().stdout("");
         assert!(workspace.join("mine").exists(), "another folder has taken the place");
-        assert_eq!(fs::read_dir(repo.runtime().join("snapshots")).unwrap().count(), 0);
+        assert_eq!(documents(repo), 0);
         repo.sandbox().allow(Leftovers::AnyFile);
     });
 }
@@ -137,6 +142,8 @@ fn a_record_that_a_killed_command_was_writing_is_removed_and_a_living_ones_is_no
         let folder = repo.path(".loom/.runtime/snapshots");
         let mut ended = std::process::Command::new("true").spawn().unwrap();
         ended.wait().unwrap();
+        let orphan = folder.join("loom-snapshot-1-3.index");
+        fs::write(&orphan, "").unwrap();
         let cut = folder.join(format!(".tmp-{}-0-loom-snapshot-1-2.json", ended.id()));
         let alive = folder.join(format!(".tmp-{}-0-loom-snapshot-1-2.json", std::process::id()));
         for path in [&cut, &alive] {
@@ -144,7 +151,7 @@ fn a_record_that_a_killed_command_was_writing_is_removed_and_a_living_ones_is_no
         }
         run(repo, &["list"]).success().stderr(contains("left out").not());
         run(repo, &["prune"]).success();
-        assert!(!cut.exists() && alive.exists());
+        assert!(!cut.exists() && alive.exists() && !orphan.exists());
         fs::remove_file(alive).unwrap();
     });
 }

@@ -1,6 +1,9 @@
 //! What earlier runs left: processes and unfinished records of killed ones, workspaces of all.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use libloom_contract::{env, layout::Layout, snapshot::Snapshot, store};
 use libloom_record::{complete::complete_dead_runs, lock};
@@ -45,7 +48,8 @@ const WORKSPACES_KEPT_MAX: usize = 10;
 /// Workspaces are kept until they are removed; who has many is told how.
 pub fn hint_at_kept_workspaces(layout: &Layout) -> Option<String> {
     let records = fs::read_dir(layout.snapshots()).ok()?.flatten().map(|entry| entry.path());
-    let kept = records.filter(|record| {
+    let is_record = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
+    let kept = records.filter(is_record).filter(|record| {
         let snapshot = store::read::<Snapshot>(record);
         snapshot.is_ok_and(|snapshot| Path::new(&snapshot.path).exists())
     });

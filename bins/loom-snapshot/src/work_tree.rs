@@ -14,6 +14,7 @@ use libloom_console::printable;
 use libloom_contract::snapshot::{Counts, Facts, Method, Phase};
 use libloom_entry::{Environment, Failure, OrFail};
 
+use crate::baseline::{self, Present};
 use crate::config;
 use crate::dot_git;
 use crate::errors::cannot_write;
@@ -33,7 +34,7 @@ use crate::sums::{Files, Sums, Tracked, add_repository};
 use crate::transfer::Transfer;
 
 /// How deep submodules may lie in submodules.
-const DEPTH: usize = 16;
+pub(crate) const DEPTH: usize = 16;
 
 /// What is wanted, and what all repositories of one snapshot share.
 pub(crate) struct Request<'a> {
@@ -52,6 +53,8 @@ pub(crate) struct Made {
     pub(crate) objects: Method,
     pub(crate) phases: Vec<Phase>,
     pub(crate) notes: Vec<String>,
+    /// What there is, in git's index format.
+    pub(crate) baseline: Vec<u8>,
 }
 
 /// Copies `repository` into the empty folder `copy`; `on_facts` hears the facts early.
@@ -99,8 +102,10 @@ impl Job<'_> {
         let (objects, answers, git_ms) = parts?;
         clock.phases.push(Phase { name: "git".into(), ms: git_ms });
         if source.exists {
-            write_index(&source.index, files.clean, &dot_git)?;
+            write_index(&source.index, &files.clean, &dot_git)?;
         }
+        let format = self.repository.format;
+        let baseline = baseline::bytes(&source.index, &files.clean, &files.others, format);
         clock.lap("index");
         files.counts.git_bytes += objects.bytes;
         Ok(Made {
@@ -109,6 +114,7 @@ impl Job<'_> {
             objects: objects.method,
             phases: clock.phases,
             notes: files.notes,
+            baseline,
         })
     }
 
@@ -133,6 +139,7 @@ impl Job<'_> {
         on_facts(&answers.facts);
         dot_git::write_refs(dot_git, &answers)?;
         let progress = self.request.progress.uncounted();
+        dot_git::copy_shared(self.repository, dot_git)?;
         dot_git::copy_state(self.repository, dot_git, &progress)?;
         let env = self.request.env;
         let config = config::build(&config::listing(self.repository, env)?, env);
@@ -163,12 +170,19 @@ impl Job<'_> {
             (!is_again && !index.entries[at].is_sparse_folder()).then_some(path)
         };
         let tally = || Tracked { source, sums: Sums::default() };
-        let specials = Specials::default();
+        let specials = Specials::beside(index);
         let listing = Pool { specials: Some(&specials), ..pool };
         let tracked = listing.copy(index.entries.len(), path, tally)?;
         let tracked = Sums::join(tracked.into_iter().map(|tally| tally.sums).collect());
-        let notes = specials.notes(from, &self.repository.git)?;
-        let mut files = Files { notes, clean: tracked.clean, counts: Counts::default() };
+        let notes = specials.finish(&pool, &self.repository.git, self.request.untracked)?;
+        let present = |&(at, stat, mode): &(usize, StatData, u32)| Present {
+            path: index.path(&index.entries[at]).to_vec(),
+            stat,
+            mode,
+        };
+        let others = tracked.others.iter().map(present).collect();
+        let counts = Counts::default();
+        let mut files = Files { notes, clean: tracked.clean, others, counts };
         files.counts.tracked = tracked.files;
         files.counts.deleted = tracked.missing;
         files.counts.symlinks = tracked.symlinks;
@@ -201,6 +215,11 @@ impl Job<'_> {
             copied.counts.untracked += sums.files;
             copied.counts.symlinks += sums.symlinks;
             copied.counts.bytes += sums.bytes;
+            copied.others.extend(sums.others.into_iter().map(|(at, stat, mode)| Present {
+                path: files[at].clone(),
+                stat,
+                mode,
+            }));
             // A nested repository's own submodules are listed as folders without a slash.
             let deeper = sums.folders.into_iter().map(|at| [&files[at][..], b"/"].concat());
             let deeper = deeper.filter(|folder| self.has_repository(folder));
@@ -274,6 +293,7 @@ impl Job<'_> {
         let made = job.run(questions, &|_| {}).map_err(within)?;
         add_repository(&mut copied.counts, &made.counts);
         copied.notes.extend(made.notes);
+        copied.others.extend(baseline::below(&made.baseline, path, repository.format));
         Ok(true)
     }
 
@@ -282,22 +302,18 @@ impl Job<'_> {
     }
 }
 
-fn write_index(
-    index: &Index,
-    clean: Vec<(usize, StatData)>,
-    dot_git: &Path,
-) -> Result<(), Failure> {
+fn write_index(index: &Index, clean: &[(usize, StatData)], dot_git: &Path) -> Result<(), Failure> {
     let mut stats = vec![None; index.entries.len()];
     for (at, stat) in clean {
-        stats[at] = Some(stat);
+        stats[*at] = Some(*stat);
     }
     dot_git::write(&dot_git.join("index"), &index.to_bytes(&stats))
 }
 
 /// Splits the time into phases.
-struct Clock {
+pub(crate) struct Clock {
     last: Instant,
-    phases: Vec<Phase>,
+    pub(crate) phases: Vec<Phase>,
 }
 
 impl Default for Clock {
@@ -307,7 +323,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    fn lap(&mut self, name: &str) {
+    pub(crate) fn lap(&mut self, name: &str) {
         self.phases.push(Phase { name: name.to_owned(), ms: milliseconds(self.last) });
         self.last = Instant::now();
     }

@@ -11,7 +11,6 @@ mod launch;
 mod list;
 mod search;
 mod shipped;
-mod suggest;
 mod version;
 
 use std::ffi::{OsStr, OsString};
@@ -152,9 +151,7 @@ impl Dispatcher<'_> {
     /// Configuration files, the stronger first.
     fn config_files(&self) -> Vec<PathBuf> {
         let root = libloom_entry::repository_root(&self.folder).ok();
-        let of_repository = root.map(|root| root.join(libloom_contract::layout::CONFIG));
-        let of_user = self.context.env.config_home().map(|home| home.join("loom/config.yml"));
-        of_repository.into_iter().chain(of_user).collect()
+        libloom_config::files(root.as_deref(), self.context.env.config_home().as_deref())
     }
 
     pub(crate) fn unknown(&self, name: &OsStr, aliases: &Aliases) -> Failure {
@@ -163,7 +160,7 @@ impl Dispatcher<'_> {
         let failure = Failure::new(Kind::NoSuchCommand, format!("no such command: `{shown}`"));
         let known = self.search.all().into_keys().chain(shipped::built_in());
         let known = known.chain(aliases.names().map(|(name, _)| name.to_owned()));
-        let near = suggest::nearest(&shown, known);
+        let near = libloom_entry::nearest(&shown, known);
         let failure = match near.as_slice() {
             [] => failure,
             names => failure.hint(format!("did you mean {}?", quoted(names))),

@@ -8,6 +8,7 @@
 //! │   └── <time>-check-<pid>.json       loom-check → people              CheckReceipt
 //! ├── graphs/<digest>.json              loom-compile → loom-run          Graph
 //! ├── snapshots/<id>.json               loom-snapshot → loom-run         Snapshot
+//! ├── snapshots/<id>.index              loom-snapshot alone: what the snapshot held when it was made
 //! └── logs/<run_id>/                    loom-run; locked (flock) while the run lives
 //!     ├── events.jsonl                  run-scoped phases                Event
 //!     ├── summary.json                                                   RunSummary
@@ -34,7 +35,7 @@
 //!         ├── artifacts.json                                             ArtifactManifest
 //!         ├── artifacts/<path>…         extracted files
 //!         ├── artifacts/artifacts.tar.gz
-//!         └── attempts/<n>/…            earlier attempts, each laid out like the job
+//!         └── attempts/<n>/…            earlier attempts, from 1, each laid out like the job
 //! ```
 //!
 //! A workspace has `logs/<run_id>` and `receipts/<run_id>.json` of its run as links into the
@@ -57,6 +58,8 @@ pub const CONFIG: &str = ".loom/config.yml";
 pub const RUNTIME: &str = ".loom/.runtime";
 /// The snapshot record inside a workspace, relative to its `.git`.
 pub const SNAPSHOT_RECORD_IN_GIT: &str = "loom-snapshot.json";
+/// A snapshot's baseline where the repository cannot be written to, relative to its `.git`.
+pub const SNAPSHOT_BASELINE_IN_GIT: &str = "loom-snapshot.index";
 /// What the runtime directory's `.gitignore` holds.
 pub const RUNTIME_GITIGNORE: &str = "*\n";
 
@@ -110,6 +113,11 @@ impl Layout {
     /// The record of a snapshot.
     pub fn snapshot(&self, id: &str) -> PathBuf {
         self.snapshots().join(format!("{id}.json"))
+    }
+
+    /// What a snapshot held when it was made, in the format of git's index.
+    pub fn snapshot_baseline(&self, id: &str) -> PathBuf {
+        self.snapshots().join(format!("{id}.index"))
     }
 
     /// Folder of all runs.
@@ -275,9 +283,14 @@ impl JobLayout {
         self.folder.join("artifacts.json")
     }
 
+    /// Folder of all earlier attempts.
+    pub fn attempts(&self) -> PathBuf {
+        self.folder.join("attempts")
+    }
+
     /// An earlier attempt, from 1, laid out like the job itself.
     pub fn attempt(&self, number: u32) -> JobLayout {
-        JobLayout { folder: self.folder.join("attempts").join(number.to_string()) }
+        JobLayout { folder: self.attempts().join(number.to_string()) }
     }
 }
 

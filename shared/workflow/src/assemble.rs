@@ -18,7 +18,7 @@ use crate::source::{Mark, Sources};
 pub(crate) fn check_needs(
     check: &mut Checker<'_>,
     drafts: &[Draft],
-    templates: &HashSet<&str>,
+    names: &HashSet<&str>,
     stages: &[String],
 ) {
     let order = |stage: &str| stages.iter().position(|known| known == stage);
@@ -28,7 +28,7 @@ pub(crate) fn check_needs(
         for (need, mark) in draft.needs.iter().flatten() {
             let own = &draft.node;
             let Some(needed) = jobs.get(&*need.job) else {
-                if !is_told(check, need, *mark, templates) {
+                if !is_told(check, need, *mark, names) {
                     let possible = possible_needs(draft, &jobs, &order);
                     note_unknown(check, need, *mark, &possible);
                 }
@@ -70,8 +70,8 @@ fn possible_needs<'d>(
 }
 
 /// Whether the name is a template, which is told here, or a job whose own mistakes are.
-fn is_told(check: &mut Checker<'_>, need: &Need, mark: Mark, templates: &HashSet<&str>) -> bool {
-    let is_known = templates.contains(&*need.job);
+fn is_told(check: &mut Checker<'_>, need: &Need, mark: Mark, names: &HashSet<&str>) -> bool {
+    let is_known = names.contains(&*need.job);
     if is_known && is_template(&need.job) {
         let message = format!("\"{}\" is a template, which never runs", need.job);
         check.note(Problem::error(mark, message).fix("need a job that extends it"));
@@ -81,6 +81,9 @@ fn is_told(check: &mut Checker<'_>, need: &Need, mark: Mark, templates: &HashSet
 
 fn note_unknown(check: &mut Checker<'_>, need: &Need, mark: Mark, possible: &[&str]) {
     let near = check.nearest(&need.job, possible.iter().copied());
+    if near.is_none() && !check.complete {
+        return;
+    }
     let mut problem = Problem::error(mark, format!("unknown job \"{}\" in needs", need.job))
         .fix("name a job of this workflow")
         .did_you_mean(near);

@@ -15,6 +15,9 @@ pub(crate) struct Checker<'s> {
     pub(crate) workflow: &'s str,
     /// Whether a file of the repository is there.
     pub(crate) exists: &'s dyn Fn(&str) -> bool,
+    /// `false`: an include or a file could not be read, so a name that is not known may be defined
+    /// there.
+    pub(crate) complete: bool,
     problems: Vec<Problem>,
     /// Mistyped keys with what they were meant to be: that one is not missed as well.
     meant: BTreeMap<Mark, String>,
@@ -36,6 +39,7 @@ impl<'s> Checker<'s> {
             sources,
             workflow,
             exists,
+            complete: true,
             problems,
             meant: BTreeMap::new(),
             comparisons: MAX_COMPARISONS,

@@ -27,6 +27,9 @@ fn folder() -> PathBuf {
 /// A file that is there and cannot be read; nothing that git keeps is so for everybody.
 const UNREADABLE: &str = ".loom/templates/unreadable.yml";
 
+/// A file of 3 MiB.
+const LARGE: &str = ".loom/templates/large.yml";
+
 /// Files that include the next one without end.
 fn deep(path: &str) -> Option<u32> {
     path.strip_prefix(".loom/templates/deep-")?.strip_suffix(".yml")?.parse().ok()
@@ -44,6 +47,9 @@ fn compile_bytes(bytes: Vec<u8>) -> Compiled {
 fn read_fixture(path: &str) -> io::Result<Vec<u8>> {
     if path == UNREADABLE {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "permission denied"));
+    }
+    if path == LARGE {
+        return Ok([&b"variables: {}\n"[..], &vec![b'#'; 3 << 20]].concat());
     }
     if let Some(depth) = deep(path) {
         let next = format!("include: [{{local: .loom/templates/deep-{}.yml}}]\n", depth + 1);
@@ -128,17 +134,17 @@ fn made() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "a file is UTF-8",
             b"version: v1\nstages: [\xff]\n".to_vec(),
-            ".loom/workflow.yml:2:10: WF_YAML_SYNTAX : byte 21 is not UTF-8; save the file as UTF-8",
+            ".loom/workflow.yml:2:10: WF_YAML_SYNTAX /stages: byte 21 is not UTF-8; save the file as UTF-8",
         ),
         (
             "a file holds no NUL",
             b"version: v1\nstages: [\0]\n".to_vec(),
-            ".loom/workflow.yml:2:10: WF_YAML_SYNTAX : a NUL character is not allowed; remove it",
+            ".loom/workflow.yml:2:10: WF_YAML_SYNTAX /stages: a NUL character is not allowed; remove it",
         ),
         (
             "a byte order mark stands at the start",
             "version: v1\nstages: [\u{feff}]\n".into(),
-            ".loom/workflow.yml:2:10: WF_YAML_SYNTAX : a byte order mark inside the file is not allowed; remove it",
+            ".loom/workflow.yml:2:10: WF_YAML_SYNTAX /stages: a byte order mark inside the file is not allowed; remove it",
         ),
         (
             "at most 1000 includes",
@@ -149,6 +155,11 @@ fn made() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "includes are at most 50 files deep",
             head("include: [{local: .loom/templates/deep-2.yml}]\n".to_owned()),
             ".loom/templates/deep-51.yml:1:19: WF_LIMIT /include/0/local: includes are more than 50 files deep; flatten them",
+        ),
+        (
+            "included files hold at most 16 MiB together",
+            head(format!("include:\n{}", format!("- local: {LARGE}\n").repeat(7))),
+            ".loom/workflow.yml:11:10: WF_LIMIT /include/6/local: includes hold more than 16 MiB together; include each file once",
         ),
         (
             "at most 500,000 values with copies resolved",

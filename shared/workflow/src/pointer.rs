@@ -9,10 +9,10 @@ pub(crate) fn pointer_to(tree: &Node, mark: Mark) -> String {
     let mut pointer = String::new();
     let mut node = tree;
     while node.mark != mark {
-        let Some((token, child, on_key)) = child_at(node, mark) else { break };
+        let Some((token, child, ends)) = child_at(node, mark) else { break };
         pointer.push('/');
         pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
-        if on_key {
+        if ends {
             break;
         }
         node = child;
@@ -24,13 +24,14 @@ pub(crate) fn pointer_to(tree: &Node, mark: Mark) -> String {
 pub(crate) fn value_at(tree: &Node, mark: Mark) -> Option<&Node> {
     let mut node = tree;
     while node.mark != mark {
-        node = child_at(node, mark).filter(|(_, _, on_key)| !on_key)?.1;
+        node = child_at(node, mark).filter(|(_, _, ends)| !ends)?.1;
     }
     Some(node)
 }
 
-/// The child that holds `mark`, its token, and whether the mark lies on its key. Children of a
-/// parsed tree stand in order of position.
+/// The child that `mark` belongs to, its token, and whether the pointer ends there: the mark lies on
+/// its key, or before its value (an anchor, a tag). Children of a parsed tree stand in order of
+/// position.
 fn child_at(node: &Node, mark: Mark) -> Option<(String, &Node, bool)> {
     match &node.value {
         Value::Mapping(mapping) => {

@@ -25,11 +25,19 @@ fn place(text: &str, at: usize, kind: &ErrorKind) -> Option<usize> {
         ErrorKind::TabInIndentation
         | ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation => text[..at].ends_with('\t').then(|| at - 1),
+        ErrorKind::TabInPlainScalar => next_indent(text, at),
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::BlockSequenceEntryNotAllowed => {
             dash(text, at)
         }
         _ => None,
     }
+}
+
+/// A line that is indented with a tab is told of at the text before it that it would go on.
+fn next_indent(text: &str, at: usize) -> Option<usize> {
+    let next = at + text[at..].find('\n')? + 1;
+    let blank = text[next..].len() - text[next..].trim_start_matches([' ', '\t']).len();
+    text[next..next + blank].find('\t').map(|tab| next + tab)
 }
 
 /// An unclosed string is told of where it goes wrong, lines later; its quote is what to look at.

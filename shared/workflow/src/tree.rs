@@ -132,6 +132,21 @@ impl Node {
         }
     }
 
+    /// Moves this node and all below it, of a tree just parsed, by some bytes.
+    pub(crate) fn shift(&mut self, by: u32) {
+        self.mark = self.mark.shifted(by);
+        match &mut self.value {
+            Value::Sequence(items) => items.iter_mut().for_each(|item| item.shift(by)),
+            Value::Mapping(mapping) => {
+                for entry in &mut mapping.entries {
+                    entry.key_mark = entry.key_mark.shifted(by);
+                    entry.value.shift(by);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Says of this node and all below it which layer they come from.
     pub(crate) fn stamp(&mut self, stratum: &Stratum) {
         self.stratum = stratum.clone();

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StructureStyle};
 
+use crate::blocks::{self, Recovered};
 use crate::problem::{Problem, code};
 use crate::source::{FileId, Mark, as_u32};
 use crate::syntax_error;
@@ -59,7 +60,30 @@ pub(crate) struct NotText {
     pub(crate) fix: &'static str,
 }
 
-/// Parses a file. Without a tree there is a problem, or the file holds no document.
+/// What a file holds.
+pub(crate) struct Read {
+    /// Absent where nothing of it can be read, or where it holds no document.
+    pub(crate) root: Option<Node>,
+    pub(crate) problems: Vec<Problem>,
+    /// `false`: something may stand in it that is not in `root`, not even as a refused value.
+    pub(crate) complete: bool,
+}
+
+/// Reads a file, with a syntax error as much of it as can be.
+pub(crate) fn read(file: FileId, text: &str) -> Read {
+    let (root, problems) = parse(file, text);
+    if root.is_some() || problems.is_empty() {
+        return Read { root, problems, complete: true };
+    }
+    match blocks::recover(file, text) {
+        None => Read { root, problems, complete: false },
+        Some(Recovered { root, problems, all_named }) => {
+            Read { root: Some(root), problems, complete: all_named }
+        }
+    }
+}
+
+/// Parses a text. Without a tree there is a problem, or the text holds no document.
 pub(crate) fn parse(file: FileId, text: &str) -> (Option<Node>, Vec<Problem>) {
     let mut options = granit_parser::options! {
         disallow_directives: true,
@@ -393,14 +417,18 @@ impl<'t> Builder<'t> {
             seen.insert(text.into(), mark);
             return false;
         };
-        let problem = Problem::error(mark, format!("duplicate key \"{text}\""))
-            .code(code::DUPLICATE_KEY)
-            .fix("remove one of the two")
-            .about(first)
-            .related(first, "first defined here");
-        self.problems.push(problem);
+        self.problems.push(duplicate_key(text, mark, first));
         true
     }
+}
+
+/// The problem of a key that stands twice in a mapping.
+pub(crate) fn duplicate_key(key: &str, mark: Mark, first: Mark) -> Problem {
+    Problem::error(mark, format!("duplicate key \"{key}\""))
+        .code(code::DUPLICATE_KEY)
+        .fix("remove one of the two")
+        .about(first)
+        .related(first, "first defined here")
 }
 
 /// A value as it can be written in a double-quoted scalar.
