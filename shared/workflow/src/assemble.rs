@@ -10,7 +10,7 @@ use crate::canonical;
 use crate::check::Checker;
 use crate::job::Draft;
 use crate::keywords::parallel::Copy;
-use crate::names::is_template;
+use crate::names::{chain, is_template};
 use crate::problem::{Problem, code};
 use crate::source::{Mark, Sources};
 
@@ -122,8 +122,8 @@ fn check_circles(check: &mut Checker<'_>, drafts: &[Draft], jobs: &BTreeMap<&str
 
 fn note_circle(check: &mut Checker<'_>, path: &[(&Draft, usize)], closing: &str, mark: Mark) {
     let names = path.iter().map(|(draft, _)| &*draft.node.id);
-    let chain: Vec<&str> = names.skip_while(|name| *name != closing).chain([closing]).collect();
-    let message = format!("jobs need each other in a circle: {}", chain.join(" -> "));
+    let members: Vec<&str> = names.skip_while(|name| *name != closing).chain([closing]).collect();
+    let message = format!("jobs need each other in a circle: {}", chain(&members));
     check
         .note(Problem::error(mark, message).code(code::NEEDS_CYCLE).fix("remove one of the needs"));
 }

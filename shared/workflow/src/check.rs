@@ -1,9 +1,9 @@
 //! What every keyword's check is made of: typed access to nodes that notes a problem and goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::names::nearest;
-use crate::problem::Problem;
+use crate::problem::{MAX_PROBLEMS, Problem};
 use crate::source::{Mark, Sources};
 use crate::tree::{Entry, Kind, Mapping, Node, Style, Value};
 use crate::yaml::quoted;
@@ -19,11 +19,15 @@ pub(crate) struct Checker<'s> {
     /// there.
     pub(crate) complete: bool,
     problems: Vec<Problem>,
+    noted: HashSet<(Mark, u64)>,
     /// Mistyped keys with what they were meant to be: that one is not missed as well.
     meant: BTreeMap<Mark, String>,
     /// Names that may still be compared in search of the nearest.
     comparisons: usize,
 }
+
+/// Most problems that are kept until they are sorted; far more than are told.
+const MAX_NOTED: usize = 10 * MAX_PROBLEMS;
 
 /// Enough for any workflow that people write; ends the search in hostile ones.
 const MAX_COMPARISONS: usize = 1_000_000;
@@ -40,6 +44,7 @@ impl<'s> Checker<'s> {
             workflow,
             exists,
             complete: true,
+            noted: problems.iter().map(Problem::identity).collect(),
             problems,
             meant: BTreeMap::new(),
             comparisons: MAX_COMPARISONS,
@@ -66,8 +71,12 @@ impl<'s> Checker<'s> {
         nearest(name, counted)
     }
 
+    /// Keeps a problem, unless it was noted before: a mistake in a template shows in every job
+    /// that extends it.
     pub(crate) fn note(&mut self, problem: Problem) {
-        self.problems.push(problem);
+        if self.problems.len() < MAX_NOTED && self.noted.insert(problem.identity()) {
+            self.problems.push(problem);
+        }
     }
 
     /// `expected WANTED for "KEY", got KIND`.

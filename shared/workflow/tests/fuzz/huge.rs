@@ -4,13 +4,23 @@ use fastrand::Rng;
 
 const HEAD: &str = "version: v1\nstages: [ci]\n";
 
+/// The first inputs are one of each shape.
+pub(crate) fn nth(rng: &mut Rng, number: u64, size: usize) -> Option<Vec<u8>> {
+    let shape = SHAPES.get(usize::try_from(number).ok()?)?;
+    Some(cut(shape(rng, size), size))
+}
+
 /// A shape grown to at most `limit` bytes.
 pub(crate) fn text(rng: &mut Rng, limit: usize) -> Vec<u8> {
     let shape = rng.choice(SHAPES).expect("there are shapes");
     let size = if rng.bool() { limit } else { rng.usize(limit / 10..limit) };
-    let mut text = shape(rng, size);
-    text.truncate(size);
-    text.into_bytes()
+    cut(shape(rng, size), size)
+}
+
+fn cut(text: String, size: usize) -> Vec<u8> {
+    let mut bytes = text.into_bytes();
+    bytes.truncate(size);
+    bytes
 }
 
 type Shape = fn(&mut Rng, usize) -> String;

@@ -12,6 +12,9 @@ use crate::huge;
 /// Largest input, in bytes.
 pub(crate) const MAX: usize = 1_000_000;
 
+/// Size of the first input of each shape.
+const FIRST: usize = 100_000;
+
 /// A workflow and the files it may include.
 pub(crate) struct Input {
     pub(crate) workflow: Vec<u8>,
@@ -24,7 +27,9 @@ pub(crate) fn input(seed: u64, case: u64) -> Input {
     // Mixes neighbouring numbers before anything is decided by them.
     let mut rng = Rng::with_seed(rng.u64(..));
     let mut templates = CORPUS.templates.clone();
+    let one_of_each = huge::nth(&mut rng, case, FIRST);
     let workflow = match rng.u8(..100) {
+        _ if one_of_each.is_some() => one_of_each.unwrap_or_default(),
         0..3 => huge::text(&mut rng, MAX),
         3..20 => huge::text(&mut rng, 4000),
         _ => mutated(&mut rng),
