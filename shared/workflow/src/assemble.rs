@@ -21,16 +21,20 @@ pub(crate) fn check_needs(
     names: &HashSet<&str>,
     stages: &[String],
 ) {
-    let order = |stage: &str| stages.iter().position(|known| known == stage);
+    let places: HashMap<&str, usize> =
+        stages.iter().enumerate().map(|(place, stage)| (&**stage, place)).collect();
+    let order = |stage: &str| places.get(stage).copied();
     let jobs: BTreeMap<&str, &Draft> =
         drafts.iter().map(|draft| (&*draft.node.id, draft)).collect();
     for draft in drafts {
+        let mut possible = None;
         for (need, mark) in draft.needs.iter().flatten() {
             let own = &draft.node;
             let Some(needed) = jobs.get(&*need.job) else {
                 if !is_told(check, need, *mark, names) {
-                    let possible = possible_needs(draft, &jobs, &order);
-                    note_unknown(check, need, *mark, &possible);
+                    let possible =
+                        possible.get_or_insert_with(|| possible_needs(draft, &jobs, &order));
+                    note_unknown(check, need, *mark, possible);
                 }
                 continue;
             };
@@ -61,11 +65,11 @@ fn possible_needs<'d>(
     jobs: &BTreeMap<&'d str, &'d Draft>,
     order: &dyn Fn(&str) -> Option<usize>,
 ) -> Vec<&'d str> {
-    let is_needed = |name: &str| draft.needs.iter().flatten().any(|(need, _)| need.job == name);
+    let needed: HashSet<&str> = draft.needs.iter().flatten().map(|(need, _)| &*need.job).collect();
     let is_later = |other: &Draft| order(&other.node.stage) > order(&draft.node.stage);
-    let others = jobs
-        .iter()
-        .filter(|(name, other)| **name != draft.node.id && !is_needed(name) && !is_later(other));
+    let others = jobs.iter().filter(|(name, other)| {
+        **name != draft.node.id && !needed.contains(**name) && !is_later(other)
+    });
     others.map(|(name, _)| *name).collect()
 }
 

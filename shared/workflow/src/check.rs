@@ -1,6 +1,9 @@
 //! What every keyword's check is made of: typed access to nodes that notes a problem and goes on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use libloom_contract::graph::Expression;
+use libloom_rules::SyntaxError;
 
 use crate::names::nearest;
 use crate::problem::{MAX_PROBLEMS, Problem};
@@ -20,11 +23,16 @@ pub(crate) struct Checker<'s> {
     pub(crate) complete: bool,
     problems: Vec<Problem>,
     noted: HashSet<(Mark, u64)>,
+    /// Conditions with a pattern, which can take milliseconds to compile, each parsed once.
+    patterns: HashMap<String, Result<Expression, SyntaxError>>,
     /// Mistyped keys with what they were meant to be: that one is not missed as well.
     meant: BTreeMap<Mark, String>,
     /// Names that may still be compared in search of the nearest.
     comparisons: usize,
 }
+
+/// Most conditions with regular expressions, the same one counting once.
+pub(crate) const MAX_PATTERNS: usize = 500;
 
 /// Most problems that are kept until they are sorted; far more than are told.
 const MAX_NOTED: usize = 10 * MAX_PROBLEMS;
@@ -44,6 +52,7 @@ impl<'s> Checker<'s> {
             workflow,
             exists,
             complete: true,
+            patterns: HashMap::new(),
             noted: problems.iter().map(Problem::identity).collect(),
             problems,
             meant: BTreeMap::new(),
@@ -57,6 +66,20 @@ impl<'s> Checker<'s> {
 
     pub(crate) fn into_problems(self) -> Vec<Problem> {
         self.problems
+    }
+
+    /// Parses a condition; `None` when it is one too many of those that hold a pattern.
+    pub(crate) fn condition(&mut self, text: &str) -> Option<Result<Expression, SyntaxError>> {
+        if !text.contains('/') {
+            return Some(libloom_rules::parse(text));
+        }
+        if !self.patterns.contains_key(text) {
+            if self.patterns.len() == MAX_PATTERNS {
+                return None;
+            }
+            self.patterns.insert(text.to_owned(), libloom_rules::parse(text));
+        }
+        self.patterns.get(text).cloned()
     }
 
     /// The nearest of `known` to `name`.

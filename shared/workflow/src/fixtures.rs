@@ -170,6 +170,29 @@ fn made() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             ".loom/workflow.yml:49:1: WF_LIMIT /j46: with templates and matrices resolved, the workflow holds more than 500000 values; split it into several workflows",
         ),
         (
+            "a file has at most 250,000 values",
+            head(format!(
+                "lint: {{stage: ci, script: [x], invariant: [{}]}}\n",
+                format!("[{}],", "x,".repeat(9_999)).repeat(30)
+            )),
+            ".loom/workflow.yml:4:500031: WF_LIMIT : the file holds more than 250000 values; split it into includes",
+        ),
+        (
+            "a list has at most 10,000 entries",
+            head(format!("lint: {{stage: ci, script: [{}]}}\n", "x,".repeat(10_002))),
+            ".loom/workflow.yml:4:20028: WF_LIMIT /lint/script: a list has more than 10000 entries; split it",
+        ),
+        (
+            "conditions have at most 500 regular expressions",
+            many(501, &|i| {
+                let same = "$A =~ /x0/";
+                format!(
+                    "j{i}: {{stage: ci, script: [x], rules: [{{if: {same}}}, {{if: $A =~ /x{i}/}}]}}\n"
+                )
+            }),
+            ".loom/workflow.yml:503:63: WF_LIMIT /j500/rules/1/if: the conditions hold more than 500 regular expressions; use fewer",
+        ),
+        (
             "a variable has at most 128 KiB",
             head(format!("variables: {{A: {}}}\n", "x".repeat((128 << 10) + 1))),
             ".loom/workflow.yml:4:16: WF_LIMIT /variables/A: variable \"A\" is longer than 131072 bytes; shorten it",
