@@ -27,7 +27,7 @@ use libloom_redact::Redactor;
 use memchr::memrchr_iter;
 
 use crate::{
-    display::Display,
+    display::{Display, Unfinished},
     processes::Ended,
     shell::{
         batch::Record,
@@ -109,6 +109,8 @@ struct Tally {
     bytes: [u64; 2],
     dropped: u64,
     tail: VecDeque<Vec<u8>>,
+    /// Beginnings of lines that are not shown yet.
+    unfinished: [Unfinished; 2],
 }
 
 impl Tally {
@@ -144,7 +146,8 @@ impl Target<'_, '_> {
         self.tally.lines += record.lines;
         self.tally.bytes[index(stream)] += length;
         self.tally.keep_tail(record.bytes);
-        self.display.output(self.job_id, stream, record.bytes);
+        let unfinished = &mut self.tally.unfinished[index(stream)];
+        self.display.output((self.job_id, stream), record.bytes, record.partial, unfinished);
         let Record { ts, bytes, lines, partial } = *record;
         if length <= self.room.left {
             self.room.left -= length;
@@ -196,8 +199,14 @@ pub struct FailingStep {
     pub step: String,
     /// The entry.
     pub command: String,
+    /// The entries before it in the same shell.
+    pub earlier: Vec<String>,
+    /// Where it stands in the workflow, as `file:line:column`.
+    pub position: Option<String>,
     /// Its events, relative to the run's folder.
     pub events_path: String,
+    /// Lines of both streams in all.
+    pub lines: u64,
     /// Its last lines, of both streams as they came.
     pub tail: Vec<Vec<u8>>,
 }
@@ -258,6 +267,8 @@ impl<'a, 'b> Steps<'a, 'b> {
         if let Some(Some(before)) = self.begun.last_mut() {
             before.ended = Some(now);
         }
+        let command = self.sink.redactor.text(&step.command);
+        self.sink.display.step(self.sink.job_id, step.path(), &command);
         let subject = Subject::step(&step.path(), self.sink.job_id);
         let start = subject.event(EventKind::Start);
         let mut log = EventLog::create(&self.sink.layout.step(step).events(), subject)?;
@@ -313,6 +324,15 @@ impl<'a, 'b> Steps<'a, 'b> {
         })
     }
 
+    /// A line that a step ended in, cut off where the record is.
+    fn show_unfinished_lines(&mut self, number: usize) {
+        let Some(Some(begun)) = self.begun.get_mut(number - 1) else { return };
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let unfinished = &mut begun.part.tally.unfinished[index(stream)];
+            self.sink.display.output((self.sink.job_id, stream), b"", false, unfinished);
+        }
+    }
+
     /// Steps that have begun.
     pub fn begun_count(&self) -> usize {
         self.begun.len()
@@ -350,6 +370,7 @@ impl<'a, 'b> Steps<'a, 'b> {
     ) -> io::Result<()> {
         let number = self.entries.len() + 1;
         self.flush(number, true)?;
+        self.show_unfinished_lines(number);
         let step = self.steps[number - 1];
         let begun = self.begun.get_mut(number - 1).and_then(Option::take);
         let mut summary = self.summary(step, verdict);
@@ -373,7 +394,10 @@ impl<'a, 'b> Steps<'a, 'b> {
                 self.failing = Some(FailingStep {
                     step: step.path(),
                     command: summary.command.clone(),
+                    earlier: self.steps[..number - 1].iter().map(|s| s.command.clone()).collect(),
+                    position: summary.position.clone(),
                     events_path: events_path.clone(),
+                    lines: begun.part.tally.lines,
                     tail: begun.part.tally.tail.into(),
                 });
             }

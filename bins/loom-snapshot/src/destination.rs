@@ -19,7 +19,7 @@ use crate::listing::open_root;
 use crate::remove::remove_tree;
 
 /// How the name of an unfinished snapshot ends; it begins with a dot.
-pub(crate) const PARTIAL: &str = ".loom-partial";
+pub(crate) use libloom_contract::layout::WORKSPACE_PARTIAL as PARTIAL;
 /// A tree of more bytes than this does not go to another file system without need.
 const LARGE: u64 = 1 << 30;
 
