@@ -384,13 +384,14 @@ impl<'t> Builder<'t> {
                 let key = Key { name: Name::Repeated, mark: node.mark };
                 *pending = if pending.is_some() { None } else { Some(key) };
             }
-            Some(Frame::Sequence { items, full, .. }) if items.len() == MAX_ENTRIES => {
-                if !std::mem::replace(full, true) {
+            Some(Frame::Sequence { items, full, .. }) => {
+                if items.len() < MAX_ENTRIES {
+                    items.push(node);
+                } else if !std::mem::replace(full, true) {
                     let message = format!("a list has more than {MAX_ENTRIES} entries");
                     self.limit(node.mark, message, "split it");
                 }
             }
-            Some(Frame::Sequence { items, .. }) => items.push(node),
             Some(Frame::Mapping { pending, .. }) if pending.is_none() => {
                 let key = self.key(&node);
                 if let Some(Frame::Mapping { pending, .. }) = self.frames.last_mut() {

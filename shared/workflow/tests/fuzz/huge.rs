@@ -4,9 +4,11 @@ use fastrand::Rng;
 
 const HEAD: &str = "version: v1\nstages: [ci]\n";
 
-/// The first inputs are one of each shape.
-pub(crate) fn nth(rng: &mut Rng, number: u64, size: usize) -> Option<Vec<u8>> {
-    let shape = SHAPES.get(usize::try_from(number).ok()?)?;
+/// Every fourth of the first inputs is the next of the shapes, so that each has its turn.
+pub(crate) fn nth(rng: &mut Rng, case: u64, size: usize) -> Option<Vec<u8>> {
+    let number =
+        usize::try_from(case / 4).ok().filter(|_| case.wrapping_sub(3).is_multiple_of(4))?;
+    let shape = SHAPES.get(number)?;
     Some(cut(shape(rng, size), size))
 }
 

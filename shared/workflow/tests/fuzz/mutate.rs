@@ -13,7 +13,7 @@ use crate::huge;
 pub(crate) const MAX: usize = 1_000_000;
 
 /// Size of the first input of each shape.
-const FIRST: usize = 100_000;
+const FIRST: usize = 50_000;
 
 /// A workflow and the files it may include.
 pub(crate) struct Input {

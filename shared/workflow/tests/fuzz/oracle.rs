@@ -29,7 +29,7 @@ pub(crate) fn run(input: &Input) {
 
 fn compiled(workflow: &[u8], templates: &BTreeMap<String, Vec<u8>>) -> Compiled {
     let read = |path: &str| templates.get(path).cloned().ok_or(io::ErrorKind::NotFound.into());
-    let exists = |path: &str| path.len() % 2 == 0;
+    let exists = |path: &str| path.len().is_multiple_of(2);
     compile(WORKFLOW, workflow.to_vec(), &Files { read: &read, exists: &exists })
 }
 
@@ -50,7 +50,7 @@ fn decided(graph: &Graph) {
     let read: Graph = serde_json::from_str(&text).unwrap();
     assert_eq!(digest(&read), graph.digest);
     let facts = Facts {
-        variable: &|name| (name.len() % 2 == 0).then(|| "/(a|b)*/".to_owned()),
+        variable: &|name| name.len().is_multiple_of(2).then(|| "/(a|b)*/".to_owned()),
         changed: Some(&["a/b.rs".to_owned()]),
         exists: &|globs| globs.matches("Cargo.toml").then(|| "Cargo.toml".to_owned()),
     };
