@@ -17,6 +17,7 @@
 
 mod bench;
 mod capture;
+mod check;
 mod jobs;
 mod measure;
 mod peer;
@@ -40,8 +41,9 @@ use crate::{bench::Bench, programs::Programs, table::Row};
 /// A benchmark: its name on the command line, and what it does.
 type Named = (&'static str, fn(&Bench) -> io::Result<Vec<Row>>);
 
-const ALL: [Named; 9] = [
+const ALL: [Named; 10] = [
     ("start", start::run),
+    ("check", check::run),
     ("jobs", jobs::run),
     ("peer", peer::run),
     ("schedule", schedule::run),

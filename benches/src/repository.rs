@@ -75,7 +75,8 @@ impl Repository {
         self.root.join(".loom/.runtime")
     }
 
-    fn write(&self, path: &str, text: &str) -> io::Result<()> {
+    /// Writes a file of it.
+    pub fn write(&self, path: &str, text: &str) -> io::Result<()> {
         let path = self.root.join(path);
         fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
         fs::write(path, text)
