@@ -21,6 +21,8 @@ pub(crate) struct Checker<'s> {
     /// `false`: an include or a file could not be read, so a name that is not known may be defined
     /// there.
     pub(crate) complete: bool,
+    /// `false`: of what is right nothing is kept.
+    pub(crate) wants_graph: bool,
     problems: Vec<Problem>,
     noted: HashSet<(Mark, u64)>,
     /// Conditions with a pattern, which can take milliseconds to compile, each parsed once.
@@ -52,6 +54,7 @@ impl<'s> Checker<'s> {
             workflow,
             exists,
             complete: true,
+            wants_graph: true,
             patterns: HashMap::new(),
             noted: problems.iter().map(Problem::identity).collect(),
             problems,
