@@ -36,9 +36,13 @@ mod run_shell;
 mod run_steps;
 mod run_variables;
 mod run_workspace;
+mod shell;
 mod snapshot;
 mod snapshot_corners;
+mod snapshot_hostile;
+mod snapshot_kills;
 mod snapshot_manage;
+mod snapshot_places;
 mod snapshot_property;
 
 use std::fs;

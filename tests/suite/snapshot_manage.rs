@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libloom_testkit::{Leftovers, Repo, Sandbox, assert_same_list, tree_list, wait_until};
 use predicates::prelude::*;
@@ -228,54 +228,6 @@ fn what_a_killed_command_left_is_removed_by_prune_and_what_a_living_one_makes_is
         run(repo, &["prune"]).success().stderr(contains("1 unfinished"));
         assert!(alive.wait().unwrap().success(), "the living one was not disturbed");
         assert_eq!(partials(&temp), Vec::<PathBuf>::new());
-    });
-}
-
-/// Ends a creation with `kill -9` at moments spread over its usual duration: each time there is
-/// either a whole snapshot or nothing that `prune` does not remove.
-#[test]
-fn kill_at_any_moment_leaves_a_whole_snapshot_or_a_leftover_that_prune_removes() {
-    const KILLS: u32 = 60;
-    with_repo(|repo| {
-        for number in 0..300 {
-            repo.write(format!("folder-{}/file-{number}", number % 20), format!("{number}\n"));
-        }
-        repo.commit("files").write("folder-3/file-3", "dirty").write("new", "untracked");
-        let expected = tree_list(repo.sandbox(), repo.root());
-        let start = Instant::now();
-        snapshot(repo, &[]);
-        let usual = start.elapsed();
-        run(repo, &["prune", "--all"]).success();
-        let (mut whole, mut cut) = (0, 0);
-        for kill in 0..KILLS {
-            let mut child = quiet(repo).spawn().unwrap();
-            let moment = Instant::now() + usual * kill * 5 / (KILLS * 4);
-            while Instant::now() < moment {
-                std::hint::spin_loop();
-            }
-            if kill + 3 >= KILLS {
-                // However busy the machine is: some come too late.
-                child.wait().unwrap();
-            }
-            // It may have ended already.
-            let _ = child.kill();
-            child.wait().unwrap();
-            for path in fs::read_dir(repo.sandbox().temp()).unwrap().map(|e| e.unwrap().path()) {
-                if path.to_string_lossy().ends_with(".loom-partial") {
-                    cut += 1;
-                } else {
-                    whole += 1;
-                    assert_same_list(&expected, &tree_list(repo.sandbox(), &path));
-                }
-            }
-            // A git process that was just being started may hold the lock for an instant more.
-            wait_until("prune removes what was left", LIMIT, || {
-                run(repo, &["prune", "--all"]).success();
-                fs::read_dir(repo.sandbox().temp()).unwrap().count() == 0
-            });
-        }
-        assert!(whole >= 3 && cut > 20, "the kills are spread: {whole} whole, {cut} cut short");
-        assert_eq!(expected, tree_list(repo.sandbox(), repo.root()));
     });
 }
 

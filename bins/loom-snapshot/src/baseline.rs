@@ -42,7 +42,8 @@ pub(crate) fn bytes(
         stat: *stat,
     });
     let mut lines: Vec<Line<'_>> = clean.chain(others).collect();
-    lines.sort_unstable_by_key(|line| line.path);
+    // Stable, because that is quick where nearly all is sorted.
+    lines.sort_by_key(|line| line.path);
     file_of(format, &lines)
 }
 
@@ -61,7 +62,9 @@ pub(crate) fn below(bytes: &[u8], path: &[u8], format: ObjectFormat) -> Vec<Pres
 /// Writes the baseline of the snapshot `id` of the repository at `root`, whose `.git` is `dot_git`.
 pub(crate) fn write(root: &Path, id: &str, dot_git: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let [outside, inside] = places(root, id, dot_git);
-    if store::write_bytes(&outside, bytes).is_ok() {
+    // Made first: nothing is written through a symlink that the repository has in its place.
+    let made = Layout::of_repository(root).create();
+    if made.and_then(|()| store::write_bytes(&outside, bytes)).is_ok() {
         return Ok(());
     }
     store::write_bytes(&inside, bytes).or_could_not("cannot write the snapshot's baseline")

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use libloom_console::printable;
-use libloom_contract::snapshot::{Counts, Facts};
+use libloom_contract::snapshot::Counts;
 use libloom_entry::{Failure, OrFail};
 
 use crate::baseline::{self, Present};
@@ -22,7 +22,7 @@ use crate::listing::is_real_folder;
 use crate::objects::copy_objects;
 use crate::repository::{Answers, Head, Repository, ask_commit, facts, inherit};
 use crate::sums::add_repository;
-use crate::work_tree::{Clock, DEPTH, Made, Request};
+use crate::work_tree::{Clock, DEPTH, Hear, Made, News, Request};
 
 /// A commit, and what it was called.
 #[derive(Clone, Debug)]
@@ -75,15 +75,15 @@ impl Revision {
     }
 }
 
-/// Writes `revision` of `repository` into the empty folder `copy`; `on_facts` hears the facts early.
+/// Writes `revision` of `repository` into the empty folder `copy`.
 pub(crate) fn copy_commit(
     request: &Request<'_>,
     repository: &Repository,
     revision: &Revision,
     copy: &Path,
-    on_facts: &(dyn Fn(&Facts) + Sync),
+    hear: Hear<'_>,
 ) -> Result<Made, Failure> {
-    Job { request, repository, revision, copy, depth: 0 }.run(on_facts)
+    Job { request, repository, revision, copy, depth: 0 }.run(hear)
 }
 
 struct Job<'a> {
@@ -95,13 +95,13 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(&self, on_facts: &(dyn Fn(&Facts) + Sync)) -> Result<Made, Failure> {
+    fn run(&self, hear: Hear<'_>) -> Result<Made, Failure> {
         let Job { request, repository, copy, .. } = *self;
         let mut clock = Clock::default();
         let dot_git = copy.join(".git");
         dot_git::make_folders(&dot_git)?;
         let answers = self.revision.answers(repository)?;
-        on_facts(&answers.facts);
+        hear(News::Facts(&answers.facts));
         dot_git::write_refs(&dot_git, &answers)?;
         dot_git::copy_shared(repository, &dot_git)?;
         let config = config::build(&config::listing(repository, request.env)?, request.env);
@@ -109,6 +109,7 @@ impl Job<'_> {
         let (from, to) = (repository.objects(), dot_git.join("objects"));
         let objects = copy_objects(&from, &to, &request.progress.uncounted())?;
         clock.lap("git");
+        hear(News::Phase("checkout"));
         let git = repository.git.at(copy);
         check_out(&git, &dot_git, &self.revision.commit, request)?;
         let index = fs::read(dot_git.join("index")).or_could_not("cannot read the new index")?;
@@ -153,6 +154,7 @@ impl Job<'_> {
             }
             let repository =
                 Repository::discover(&self.repository.git.at(&from), &from).map_err(within)?;
+            repository.is_at(&from).map_err(within)?;
             let commit = hex(&entry.object()[..self.repository.format.size()]);
             let args = ["cat-file", "-e", &format!("{commit}^{{commit}}")];
             if !repository.git.output(&args)?.status.success() {

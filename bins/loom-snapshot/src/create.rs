@@ -132,13 +132,13 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
     let copy = destination.folder();
     let display = Display::choose(args.events, &context.console);
     let made = match &revision {
-        Some(revision) => display.during(&context.console, &progress, |on_facts| {
-            copy_commit(&request, &repository, revision, copy, on_facts)
+        Some(revision) => display.during(&context.console, &progress, |hear| {
+            copy_commit(&request, &repository, revision, copy, hear)
         }),
         None => {
             let questions = Questions::of(&repository.git, &request, early)?;
-            display.during(&context.console, &progress, |on_facts| {
-                copy_repository(&request, &repository, questions, copy, on_facts)
+            display.during(&context.console, &progress, |hear| {
+                copy_repository(&request, &repository, questions, copy, hear)
             })
         }
     };
@@ -161,10 +161,14 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
     let inside = destination.folder().join(".git").join(SNAPSHOT_RECORD_IN_GIT);
     store::write(&inside, &record).or_could_not("cannot write the snapshot's record")?;
     progress.check()?;
+    display.phase(&context.console, &progress, "publish")?;
     destination.keep()?;
+    // What has its name is recorded, whether or not somebody still listens.
+    let told = display.phase(&context.console, &progress, "record");
     write_record(&repository.root, &mut record);
     let dot_git = Path::new(&record.path).join(".git");
     baseline::write(&repository.root, &record.id, &dot_git, &baseline)?;
+    told?;
     Ok(record)
 }
 

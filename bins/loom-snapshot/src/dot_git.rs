@@ -86,9 +86,9 @@ fn packed(mut refs: Vec<&Ref>) -> String {
 /// Copies the small files that say how git reads trees and history.
 pub(crate) fn copy_shared(repository: &Repository, dot_git: &Path) -> Result<(), Failure> {
     for name in SHARED {
-        copy_content(&repository.common_dir.join(name), &dot_git.join(name))?;
+        copy_content(&repository.common_dir, name, dot_git)?;
     }
-    copy_content(&repository.git_dir.join(SPARSE), &dot_git.join(SPARSE))
+    copy_content(&repository.git_dir, SPARSE, dot_git)
 }
 
 /// Copies the files that say what operation is in progress.
@@ -113,10 +113,18 @@ pub(crate) fn copy_state(
     copy_names(&repository.git_dir, dot_git, &state, progress)
 }
 
-/// Copies what a file says; users like to make symlinks of these, which would not hold here.
-fn copy_content(from: &Path, to: &Path) -> Result<(), Failure> {
-    match fs::read(from) {
-        Ok(bytes) => write(to, &bytes),
+/// Copies what a file says; users like to make symlinks of these, which would not hold here. One
+/// that leads elsewhere could bring any file of the user into the snapshot.
+fn copy_content(above: &Path, name: &str, to: &Path) -> Result<(), Failure> {
+    let (from, to) = (above.join(name), to.join(name));
+    if let (Ok(target), Ok(above)) = (from.canonicalize(), above.canonicalize())
+        && !target.starts_with(above.parent().unwrap_or(&above))
+    {
+        let what = format!("`{}` is a symlink to a file outside", from.display());
+        return Err(Failure::could_not(what).hint("replace it by the file it points to"));
+    }
+    match fs::read(&from) {
+        Ok(bytes) => write(&to, &bytes),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => {
             Err(Failure::could_not(error).context(format_args!("cannot read `{}`", from.display())))

@@ -66,17 +66,27 @@ impl Repository {
                 let git = git.at(&root);
                 Ok(Self { git, root, git_dir, common_dir, format, has_ref_files })
             }
-            (true, _) => Err(Failure::could_not("a path of the repository holds a line break")
-                .hint("move the repository to a folder without one")),
             (false, [b"true", ..]) => Err(bare(folder)),
-            (false, [b"false", b"false", ..]) => Err(Failure::could_not(format!(
+            (_, [b"false", b"false", ..]) => Err(Failure::could_not(format!(
                 "`{}` is not in the work tree of its repository",
                 folder.display()
             ))
             .hint("go to the work tree")),
+            (true, _) => Err(Failure::could_not("a path of the repository holds a line break")
+                .hint("move the repository to a folder without one")),
             (false, _) if is_no_repository(&output.stderr) => Err(no_repository(folder)),
             (false, _) => Err(failed("git rev-parse", &output)),
         }
+    }
+
+    /// An error if the work tree of this submodule is not at `folder`, where it was found.
+    pub(crate) fn is_at(&self, folder: &Path) -> Result<(), Failure> {
+        if self.root == folder {
+            return Ok(());
+        }
+        let root = self.root.display();
+        let what = format!("its work tree is `{root}`, which is not where it lies");
+        Err(Failure::could_not(what).hint("look at its `core.worktree`"))
     }
 
     /// The index file; it need not exist.

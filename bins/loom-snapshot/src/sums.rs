@@ -48,7 +48,7 @@ impl Sums {
     }
 
     pub(crate) fn join(all: Vec<Sums>) -> Sums {
-        all.into_iter().fold(Sums::default(), |mut sum, one| {
+        let mut sums = all.into_iter().fold(Sums::default(), |mut sum, one| {
             sum.files += one.files;
             sum.missing += one.missing;
             sum.symlinks += one.symlinks;
@@ -57,7 +57,11 @@ impl Sums {
             sum.clean.extend(one.clean);
             sum.others.extend(one.others);
             sum
-        })
+        });
+        // Each thread took runs of numbers; in order they are paths in order.
+        sums.clean.sort_by_key(|(at, _)| *at);
+        sums.others.sort_by_key(|(at, ..)| *at);
+        sums
     }
 }
 

@@ -57,38 +57,48 @@ pub(crate) struct Made {
     pub(crate) baseline: Vec<u8>,
 }
 
-/// Copies `repository` into the empty folder `copy`; `on_facts` hears the facts early.
+/// What is told while the work goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum News<'a> {
+    /// The facts, which are known early.
+    Facts(&'a Facts),
+    /// The phase that begins; whoever is told slowly holds it up.
+    Phase(&'static str),
+}
+
+/// Who is told.
+pub(crate) type Hear<'a> = &'a (dyn Fn(News<'_>) + Sync);
+
+/// Copies `repository` into the empty folder `copy`.
 pub(crate) fn copy_repository(
     request: &Request<'_>,
     repository: &Repository,
     questions: Questions,
     copy: &Path,
-    on_facts: &(dyn Fn(&Facts) + Sync),
+    hear: Hear<'_>,
 ) -> Result<Made, Failure> {
-    Job { request, repository, copy, depth: 0 }.run(questions, on_facts)
+    Job { request, repository, copy, hear, depth: 0 }.run(questions)
 }
 
 struct Job<'a> {
     request: &'a Request<'a>,
     repository: &'a Repository,
     copy: &'a Path,
+    hear: Hear<'a>,
     depth: usize,
 }
 
 impl Job<'_> {
-    fn run(
-        &self,
-        questions: Questions,
-        on_facts: &(dyn Fn(&Facts) + Sync),
-    ) -> Result<Made, Failure> {
+    fn run(&self, questions: Questions) -> Result<Made, Failure> {
         let mut clock = Clock::default();
+        (self.hear)(News::Phase("plan"));
         let dot_git = self.copy.join(".git");
         dot_git::make_folders(&dot_git)?;
         let source = source_index::read(self.repository, &dot_git.join("loom-scratch"))?;
         clock.lap("plan");
         let Questions { asked, listings } = questions;
         let (parts, work) = thread::scope(|scope| {
-            let git = scope.spawn(|| self.guard(|| self.build_dot_git(&dot_git, asked, on_facts)));
+            let git = scope.spawn(|| self.guard(|| self.build_dot_git(&dot_git, asked)));
             let listed = scope.spawn(|| listings.paths(self.request.ignored));
             let work = self.guard(|| {
                 self.copy_work_tree(&source, &mut clock, || {
@@ -101,11 +111,16 @@ impl Job<'_> {
         let mut files = work?;
         let (objects, answers, git_ms) = parts?;
         clock.phases.push(Phase { name: "git".into(), ms: git_ms });
-        if source.exists {
-            write_index(&source.index, &files.clean, &dot_git)?;
-        }
-        let format = self.repository.format;
-        let baseline = baseline::bytes(&source.index, &files.clean, &files.others, format);
+        (self.hear)(News::Phase("index"));
+        let (index, format) = (&source.index, self.repository.format);
+        let (written, baseline) = thread::scope(|scope| {
+            let (clean, others) = (&files.clean, &files.others);
+            let baseline = scope.spawn(move || baseline::bytes(index, clean, others, format));
+            let write = || write_index(index, clean, &dot_git);
+            let written = source.exists.then(write).transpose();
+            (written, baseline.join().expect("no thread panics"))
+        });
+        written?;
         clock.lap("index");
         files.counts.git_bytes += objects.bytes;
         Ok(Made {
@@ -131,12 +146,11 @@ impl Job<'_> {
         &self,
         dot_git: &Path,
         asked: Asked,
-        on_facts: &(dyn Fn(&Facts) + Sync),
     ) -> Result<(Objects, Answers, u64), Failure> {
         let start = Instant::now();
         // Refs before objects: what they name now is among the objects copied afterwards.
         let answers = asked.answer(self.repository)?;
-        on_facts(&answers.facts);
+        (self.hear)(News::Facts(&answers.facts));
         dot_git::write_refs(dot_git, &answers)?;
         let progress = self.request.progress.uncounted();
         dot_git::copy_shared(self.repository, dot_git)?;
@@ -170,6 +184,7 @@ impl Job<'_> {
             (!is_again && !index.entries[at].is_sparse_folder()).then_some(path)
         };
         let tally = || Tracked { source, sums: Sums::default() };
+        (self.hear)(News::Phase("copy"));
         let specials = Specials::beside(index);
         let listing = Pool { specials: Some(&specials), ..pool };
         let tracked = listing.copy(index.entries.len(), path, tally)?;
@@ -188,6 +203,7 @@ impl Job<'_> {
         files.counts.symlinks = tracked.symlinks;
         files.counts.bytes = tracked.bytes;
         clock.lap("copy");
+        (self.hear)(News::Phase("untracked"));
         self.copy_untracked(&pool, listed()?, &mut files)?;
         clock.lap("untracked");
         for at in tracked.folders {
@@ -283,14 +299,16 @@ impl Job<'_> {
         }
         let repository =
             Repository::discover(&self.repository.git.at(&from), &from).map_err(within)?;
+        repository.is_at(&from).map_err(within)?;
         let job = Job {
             request: self.request,
             repository: &repository,
             copy: &to,
+            hear: &|_| {},
             depth: self.depth + 1,
         };
         let questions = Questions::ask(&repository.git, self.request).map_err(within)?;
-        let made = job.run(questions, &|_| {}).map_err(within)?;
+        let made = job.run(questions).map_err(within)?;
         add_repository(&mut copied.counts, &made.counts);
         copied.notes.extend(made.notes);
         copied.others.extend(baseline::below(&made.baseline, path, repository.format));

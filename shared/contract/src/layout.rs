@@ -134,9 +134,20 @@ impl Layout {
 
     /// Makes the runtime directory with its `.gitignore`.
     ///
+    /// A repository may hold a symlink in its place, which must not lead what is written outside.
+    ///
     /// # Errors
-    /// What the system says; the caller decides whether it can do without.
+    /// What the system says, or that there is a symlink; the caller decides whether it can do
+    /// without.
     pub fn create(&self) -> std::io::Result<()> {
+        let above = self.runtime.parent().unwrap_or(&self.runtime);
+        let below = ["receipts", "logs", "graphs", "snapshots"].map(|name| self.runtime.join(name));
+        for folder in [above, &self.runtime].into_iter().chain(below.iter().map(PathBuf::as_path)) {
+            if folder.is_symlink() {
+                let what = format!("`{}` is a symlink, not a folder", folder.display());
+                return Err(std::io::Error::new(std::io::ErrorKind::NotADirectory, what));
+            }
+        }
         std::fs::create_dir_all(&self.runtime)?;
         match std::fs::read_to_string(self.gitignore()) {
             Ok(text) if text == RUNTIME_GITIGNORE => Ok(()),
