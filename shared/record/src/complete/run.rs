@@ -224,6 +224,9 @@ impl Run<'_> {
         self.events.close(ending)?;
         // A run that was killed before it wrote anything lacks even this.
         self.events.ensure_phase(PhaseCode::RunBootstrap, ending)?;
+        if self.had_pipeline() {
+            self.events.ensure_phase(PhaseCode::RunPipelineExecute, ending)?;
+        }
         self.events.ensure_phase(PhaseCode::RunFinalize, ending)
     }
 
