@@ -24,6 +24,7 @@ mod run;
 mod run_again;
 mod run_artifacts;
 mod run_bad_input;
+mod run_crash;
 mod run_evidence;
 mod run_guard;
 mod run_inherit;
