@@ -8,8 +8,15 @@ use std::path::{Path, PathBuf};
 
 use libloom_testkit::{Sandbox, source_root};
 
-const COMMANDS: &[&str] =
-    &["loom", "loom-check", "loom-compile", "loom-snapshot", "loom-run", "loom-logs"];
+const COMMANDS: &[&str] = &[
+    "loom",
+    "loom-check",
+    "loom-compile",
+    "loom-snapshot",
+    "loom-run",
+    "loom-logs",
+    "loom-artifacts",
+];
 
 /// Word of `--generate`, and the file it fills, as each shell expects it to be called.
 fn generated_files(command: &str) -> [(&'static str, PathBuf); 4] {

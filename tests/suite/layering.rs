@@ -51,6 +51,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("loom-logs", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-record"]),
+    (
+        "loom-artifacts",
+        &[
+            "libloom-archive",
+            "libloom-console",
+            "libloom-contract",
+            "libloom-entry",
+            "libloom-record",
+        ],
+    ),
     ("loom-tests", &[]),
     ("loom-benches", &["libloom-contract", "libloom-redact", "libloom-testkit"]),
 ];
@@ -65,6 +75,7 @@ const LIGHT: &[(&str, &[&str])] = &[
     ("loom-compile", &["tokio", "bollard", "git2"]),
     ("loom-snapshot", &["tokio", "bollard"]),
     ("loom-logs", &["tokio", "bollard", "git2", "libgit2-sys"]),
+    ("loom-artifacts", &["tokio", "bollard", "git2", "libgit2-sys"]),
 ];
 
 #[test]

@@ -15,6 +15,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ),
     ("run", "Runs the repository's workflow in an isolated workspace"),
     ("logs", "Lists, shows and explains runs"),
+    ("artifacts", "Lists, fetches, verifies, compares and prunes artifacts of jobs"),
 ];
 
 /// What `loom` does by itself.
