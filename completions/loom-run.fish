@@ -1,5 +1,10 @@
 complete -c loom-run -l workflow -d 'Workflow file, relative to the current folder [default: .loom/workflow.yml of the repository]' -r -F
+complete -c loom-run -l job -d 'Run this job, with what it needs; may be repeated. The name of a parallel job means all its copies' -r
+complete -c loom-run -l from-stage -d 'Leave out the stages before this one' -r
+complete -c loom-run -l manual -d 'Start this manual job too; may be repeated' -r
+complete -c loom-run -l failed -d 'Run again what failed or was skipped in this run (an id, a part of one, or `latest`, which is the default), with the artifacts of its finished jobs' -r
 complete -c loom-run -s j -l jobs -d 'Jobs that run at the same time [default: number of processors]' -r
+complete -c loom-run -l include-ignored -d 'Also copy files that git ignores whose path matches; may be repeated' -r
 complete -c loom-run -l var -d 'Give a variable a value, above all that the workflow says; may be repeated' -r
 complete -c loom-run -l env-file -d 'Give variables the values of a file of NAME=value lines, below `--var` and above the workflow; may be repeated' -r -F
 complete -c loom-run -l changes-base -d 'What `changes` rules compare with [default: where the default branch was left]' -r
@@ -9,6 +14,11 @@ always\t''
 never\t''"
 complete -c loom-run -l local -d 'Run on this machine (the default: nothing remote exists yet)'
 complete -c loom-run -l stream -d 'Show the output of jobs as it comes, each line behind its job\'s name'
+complete -c loom-run -l only -d 'Run the named jobs without what they need'
+complete -c loom-run -l in-place -d 'With --failed: work in that run\'s own workspace as it was left, instead of in a new one'
+complete -c loom-run -l fail-fast -d 'End the run at the first failure'
+complete -c loom-run -l isolate-jobs -d 'Give every job a copy of the workspace of its own, with the artifacts of the jobs it depends on'
+complete -c loom-run -l no-untracked -d 'Do not copy files that git does not track'
 complete -c loom-run -s q -l quiet -d 'Say only what is wrong and what the command must print'
 complete -c loom-run -s v -l verbose -d 'Say more about what is done'
 complete -c loom-run -s h -l help -d 'Print help (see more with \'--help\')'

@@ -219,3 +219,79 @@ fn the_schema_of_workflows_is_printed_without_a_repository() {
     let schema: serde_json::Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
     assert_eq!(schema["title"], "Loom workflow, version v1");
 }
+
+/// Fifteen mistakes in three files, two of them syntax errors; the second of each pair says whether
+/// its mend is certain.
+const MISTAKES: [(&str, bool); 15] = [
+    ("workflow.yml:1:10: WF_SCHEMA_V1 /version: unknown version \"1\"", true),
+    ("workflow.yml:2:23: WF_SCHEMA_V1 /stages/2: duplicate stage \"build\"", false),
+    (
+        "workflow.yml:6:20: WF_SCHEMA_V1 /variables/LEVEL: expected string for \"LEVEL\", got number",
+        true,
+    ),
+    ("workflow.yml:8:10: WF_SCHEMA_V1 /lint/stage: unknown stage \"biuld\"", true),
+    ("workflow.yml:9:3: WF_SCHEMA_V1 /lint/scirpt: unknown key \"scirpt\" in job \"lint\"", true),
+    ("workflow.yml:12:12: WF_SCHEMA_V1 /test/extends: unknown template \".bas\"", true),
+    ("workflow.yml:13:11: WF_SCHEMA_V1 /test/needs/0: unknown job \"lnt\" in needs", true),
+    ("workflow.yml:14:12: WF_SCHEMA_V1 /test/timeout: \"timeout\" has no unit", false),
+    ("workflow.yml:17:10: WF_YAML_SYNTAX /broken: a mapping cannot start here", false),
+    ("a.yml:1:17: WF_SCHEMA_V1 /.base/script: expected sequence for \"script\", got string", true),
+    ("a.yml:1:23: WF_SCHEMA_V1 /.base/imag: unknown key \"imag\" in template \".base\"", true),
+    ("a.yml:2:41: WF_SCHEMA_V1 /other/when: unknown value \"alway\" for \"when\"", true),
+    ("b.yml:2:12: WF_YAML_SYNTAX /.quote: a quoted string is not closed", false),
+    ("b.yml:3:5: WF_YAML_UNSUPPORTED /.k: YAML anchors are not allowed (\"&a\")", false),
+    ("b.yml:4:53: WF_RULE_SYNTAX /deploy/rules/0/if: invalid condition: unexpected `=`", false),
+];
+
+#[test]
+fn mistakes_of_three_files_are_told_in_one_run_and_fix_leaves_those_without_a_certain_mend() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.workflow(
+        "version: 1
+stages: [build, test, build]
+include:
+  - local: .loom/templates/a.yml
+  - local: .loom/templates/b.yml
+variables: {LEVEL: 3}
+lint:
+  stage: biuld
+  scirpt: [make lint]
+test:
+  stage: test
+  extends: .bas
+  needs: [lnt]
+  timeout: 90
+broken:
+  stage: test
+   script: [x]
+",
+    );
+    repo.write(
+        ".loom/templates/a.yml",
+        ".base: {script: make, imag: alpine}\nother: {stage: test, script: [x], when: alway}\n",
+    );
+    repo.write(
+        ".loom/templates/b.yml",
+        ".quote:\n  script: [\"x]\n.k: &a {image: x}\ndeploy: {stage: test, script: [x], rules: [{if: '$A = \"b\"'}]}\n",
+    );
+    let told = |fix: &[&str]| {
+        let mut command = repo.command("loom-check");
+        let assert = command.args(["--format", "short"]).args(fix).assert().code(1);
+        let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+        let lines = text.lines().filter(|line| line.starts_with(".loom/"));
+        lines.map(str::to_owned).collect::<Vec<String>>()
+    };
+    let expect = |told: &[String], expected: &[&str]| {
+        assert_eq!(told.len(), expected.len(), "{told:#?}");
+        for (line, part) in told.iter().zip(expected) {
+            assert!(line.contains(part), "{part:?} is not in {line:?}");
+        }
+    };
+    expect(&told(&[]), &MISTAKES.map(|(mistake, _)| mistake));
+    let uncertain = MISTAKES.iter().filter(|(_, certain)| !certain);
+    // Only the text up to the fix: what was mended may have moved them.
+    let uncertain: Vec<&str> =
+        uncertain.map(|(mistake, _)| mistake.split_once(' ').unwrap().1).collect();
+    expect(&told(&["--fix"]), &uncertain);
+}

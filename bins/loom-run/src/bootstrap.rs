@@ -15,10 +15,13 @@ use libloom_entry::Siblings;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    again::{self, Earlier},
     child::{self, Call, ChildError},
     rules::{self, Decided},
     run::Run,
+    schedule::Start,
     secrets,
+    selection::Selection,
 };
 
 /// Why there is no pipeline.
@@ -77,19 +80,69 @@ fn in_lines(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Compiles the workflow, makes the workspace (compiling again what changed in between), and
-/// applies the rules to it.
+/// What a run is going to execute.
+#[derive(Debug)]
+pub struct Plan {
+    /// The jobs, with what rules gave them.
+    pub graph: Graph,
+    /// How each of them starts.
+    pub starts: Vec<Start>,
+}
+
+/// Compiles the workflow, makes the workspace (compiling again what changed in between), applies
+/// the rules to it, and chooses the jobs.
 ///
 /// # Errors
 /// The workflow is invalid, the shell is missing, the workspace cannot be made; then none is left.
-pub fn plan(run: &Run, siblings: &Siblings) -> Result<Decided, Trouble> {
+pub fn plan(run: &Run, siblings: &Siblings) -> Result<Plan, Trouble> {
     let graph = compile(run, siblings, &run.repo_root)?;
     run.display.graph(&graph);
+    // What cannot be meant is refused before anything is copied.
+    select(run, &graph)?;
     require_shell(run, &graph)?;
     make_workspace(run, siblings, rules_ask_for_changes(&graph))?;
     let graph = compile_again_if_changed(run, siblings, graph)?;
+    let selection = select(run, &graph)?;
     secrets::hide_all(run, &graph);
-    rules::apply(run, graph).map_err(|error| Trouble::new(Reason::Rules, in_lines(&error)))
+    let decided = rules::apply(run, graph);
+    let Decided { graph, left } =
+        decided.map_err(|error| Trouble::new(Reason::Rules, in_lines(&error)))?;
+    restore_finished(run, &graph)?;
+    let starts = selection.starts(&graph, left);
+    Ok(Plan { graph, starts })
+}
+
+fn select(run: &Run, graph: &Graph) -> Result<Selection, Trouble> {
+    Selection::of(graph, &run.wanted, run.earlier.as_ref()).map_err(|error| Trouble {
+        exit_code: libloom_contract::exit::USAGE,
+        hints: vec![error.hint()],
+        ..Trouble::new(Reason::NotSelected, error.to_string())
+    })
+}
+
+/// Puts the artifacts of jobs that an earlier run has finished into the workspace. Its own
+/// workspace has what they left; where every job has one of its own, they go there.
+fn restore_finished(run: &Run, graph: &Graph) -> Result<(), Trouble> {
+    let Some(earlier) = run.earlier.as_ref().filter(|earlier| earlier.snapshot().is_none()) else {
+        return Ok(());
+    };
+    let finished =
+        graph.nodes.iter().filter_map(|node| Some((node, earlier.finished_in(&node.id)?)));
+    for (node, run_id) in finished.filter(|_| !run.isolate) {
+        let job = run.layout.run(run_id).job(&node.id);
+        let trouble = |what: String| Trouble {
+            hints: vec!["start a new run: `loom run`".into()],
+            ..Trouble::new(Reason::SnapshotFailed, what)
+        };
+        let of = format!("job `{}`, which succeeded in run `{run_id}`", node.id);
+        if !job.folder().is_dir() {
+            return Err(trouble(format!("the record of {of}, is not there any more")));
+        }
+        libloom_archive::restore(&job, run.workspace()).map_err(|error| {
+            trouble(format!("cannot restore the artifacts of {of}\n{}", in_lines(&error)))
+        })?;
+    }
+    Ok(())
 }
 
 fn compile_again_if_changed(
@@ -120,7 +173,10 @@ pub fn make_workspace(run: &Run, siblings: &Siblings, changed: bool) -> Result<(
     if run.snapshot.get().is_some() {
         return Ok(());
     }
-    let snapshot = snapshot(run, siblings, changed)?;
+    let snapshot = match run.earlier.as_ref().and_then(Earlier::snapshot) {
+        Some(snapshot) => in_place(run, snapshot)?,
+        None => snapshot(run, siblings, changed)?,
+    };
     for note in &snapshot.notes {
         run.display.note(note);
     }
@@ -128,6 +184,16 @@ pub fn make_workspace(run: &Run, siblings: &Siblings, changed: bool) -> Result<(
     // Nobody else sets it: jobs have not begun.
     let _ = run.snapshot.set(snapshot);
     Ok(())
+}
+
+/// The workspace of an earlier run becomes this one's too.
+fn in_place(run: &Run, snapshot: &Snapshot) -> Result<Snapshot, Trouble> {
+    let linked = again::link_run(&run.layout, &run.id, Path::new(&snapshot.path));
+    linked.map_err(|error| {
+        let text = format!("cannot link the run into `{}`\n{error}", snapshot.path);
+        Trouble::new(Reason::SnapshotFailed, text)
+    })?;
+    Ok(Snapshot { notes: Vec::new(), ..snapshot.clone() })
 }
 
 fn compile(run: &Run, siblings: &Siblings, folder: &Path) -> Result<Graph, Trouble> {
@@ -143,6 +209,7 @@ fn snapshot(run: &Run, siblings: &Siblings, changed: bool) -> Result<Snapshot, T
         Some(base) => arguments.extend(["--changes-base".into(), base.into()]),
         None => arguments.extend(changed.then(|| "--changed".into())),
     }
+    arguments.extend(run.snapshot_options.iter().cloned());
     let call =
         Call { program: find(siblings, "loom-snapshot")?, arguments, folder: &run.repo_root };
     child::document(&call, &run.cancel, |_| {})

@@ -10,10 +10,11 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use libloom_contract::exit;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 /// Why the run is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Cause {
     Signal(i32),
     /// The guard was killed.
     GuardGone,
+    /// A job failed, and that was to end the run.
+    FailFast,
 }
 
 impl Cause {
@@ -31,6 +34,7 @@ impl Cause {
             Cause::Signal(libc::SIGTERM | libc::SIGHUP) => exit::TERMINATED,
             Cause::Signal(_) => exit::INTERRUPTED,
             Cause::GuardGone => exit::COULD_NOT,
+            Cause::FailFast => exit::NO,
         }
     }
 }
@@ -105,6 +109,26 @@ impl Cancel {
             let _ = poll(&mut ready, None);
         }
         self.level()
+    }
+
+    /// Waits until the run is to end, or until the time is over.
+    pub fn wait_at_most(&self, time: Duration) {
+        // Centuries from now, where the clock has no such time.
+        let far = Duration::from_secs(u32::MAX.into());
+        let until = Instant::now() + time.min(far);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.level() > Level::None || left.is_zero() {
+                return;
+            }
+            let left = Timespec {
+                tv_sec: left.as_secs().cast_signed(),
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            let mut ready = [PollFd::new(&self.0.gentle, PollFlags::IN)];
+            // Interrupted or not: level and clock tell.
+            let _ = poll(&mut ready, Some(&left));
+        }
     }
 
     /// Why; `None` while nothing is wished.

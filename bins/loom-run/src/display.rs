@@ -11,7 +11,7 @@ use libloom_contract::{
     snapshot::Snapshot,
 };
 
-use crate::{job::JobResult, verdict::Verdict};
+use crate::{attempts, job::JobResult, verdict::Verdict};
 
 /// Shows a run.
 #[derive(Debug)]
@@ -58,10 +58,25 @@ impl Display {
         self.console.detail(format_args!("graph: {jobs} jobs in {stages} stages, digest {digest}"));
     }
 
-    /// A job begins.
-    pub fn started(&self, node: &Node) {
+    /// An attempt at a job begins.
+    pub fn started(&self, node: &Node, attempt: u32) {
         let provider = node.provider.word();
-        self.console.status(format_args!("job `{}` started ({provider})", node.label));
+        let of = attempts::allowed(node);
+        let again =
+            if attempt > 1 { format!(", attempt {attempt} of {of}") } else { String::new() };
+        self.console.status(format_args!("job `{}` started ({provider}){again}", node.label));
+    }
+
+    /// An attempt at a job failed, and there is another one.
+    pub fn failed_attempt(&self, node: &Node, result: &JobResult, wait: Duration) {
+        let time = duration(Duration::from_millis(result.duration_ms));
+        let (number, of) = (result.attempts, attempts::allowed(node));
+        let next = if wait.is_zero() { "now".into() } else { format!("in {}", duration(wait)) };
+        let (word, message) = (self.word(&result.verdict), message(&result.verdict));
+        self.console.status(format_args!(
+            "job `{}` {word} in {time}{message}; attempt {number} of {of}, again {next}",
+            node.label
+        ));
     }
 
     /// A job is not run.
@@ -74,10 +89,14 @@ impl Display {
     pub fn finished(&self, node: &Node, result: &JobResult, forgiven: bool) {
         let time = duration(Duration::from_millis(result.duration_ms));
         let allowed = if forgiven { " (allowed)" } else { "" };
+        let again = match result.attempts {
+            0 | 1 => String::new(),
+            number => format!(" at attempt {number} of {}", attempts::allowed(node)),
+        };
         let word = self.word(&result.verdict);
         let message = message(&result.verdict);
         self.console
-            .status(format_args!("job `{}` {word}{allowed} in {time}{message}", node.label));
+            .status(format_args!("job `{}` {word}{allowed}{again} in {time}{message}", node.label));
         if let (Some(failing), false) = (&result.failing, result.verdict.is_success()) {
             self.console.status(format_args!(
                 "  step {}: {}",

@@ -148,6 +148,7 @@ fn job_lines(pipeline: &Pipeline) -> Vec<JobLine> {
         status: job.status,
         reason: job.reason,
         duration_ms: job.duration_ms,
+        attempts: job.attempts,
     };
     wanted.map(line).collect()
 }

@@ -187,7 +187,7 @@ impl Job<'_> {
             program: &self.run.shell,
             arguments: self.arguments(script),
             environment: &self.ready.environment.all,
-            workspace: self.run.workspace(),
+            workspace: &self.ready.workspace,
             marks: self.marks(),
             deadline: self.deadline.filter(|_| kind.decides),
             grace: self.run.grace,
@@ -213,7 +213,7 @@ impl Job<'_> {
         let commands: Vec<&str> = entries.iter().map(|step| step.command.as_str()).collect();
         let private = self.ready.write_private()?;
         let prelude = Prelude {
-            workspace: self.run.workspace(),
+            workspace: &self.ready.workspace,
             path: &self.ready.environment.path,
             variables: &self.ready.environment.own,
             private: private.as_deref(),

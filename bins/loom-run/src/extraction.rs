@@ -1,6 +1,6 @@
 //! What is taken out of a workspace once a job's script is over: artifacts and reports.
 
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, io, path::Path};
 
 use libloom_contract::{
     Reason, Status,
@@ -37,13 +37,18 @@ fn are_wanted(artifacts: &Artifacts, verdict: &Verdict) -> bool {
 }
 
 /// Takes what the job leaves, in a section of its own.
-pub fn run(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict, ())> {
+pub fn run(
+    run: &Run,
+    node: &Node,
+    workspace: &Path,
+    log: &mut JobLog<'_>,
+) -> io::Result<(Verdict, ())> {
     let Some(wanted) = &node.artifacts else { return Ok((Verdict::success(), ())) };
     let layout = log.layout.clone();
-    let known = values(run, node);
+    let known = values(run, node, workspace);
     let expand = |text: &str| variables::expand(text, |name| known.get(name).cloned());
     let request = Request {
-        workspace: run.workspace(),
+        workspace,
         wanted,
         job_id: &node.id,
         layout: &layout,
@@ -69,9 +74,10 @@ pub fn run(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict,
 }
 
 /// The job's variables, for paths and names that refer to them.
-fn values(run: &Run, node: &Node) -> HashMap<String, String> {
+fn values(run: &Run, node: &Node, workspace: &Path) -> HashMap<String, String> {
     let inherited = run.inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-    let environment = environment::of_host_job(inherited, &run.predefined().of_job(node), node);
+    let environment =
+        environment::of_host_job(inherited, &run.predefined_in(workspace).of_job(node), node);
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     };

@@ -1,20 +1,25 @@
 //! One job from its first phase to its last.
 
-use std::{io, path::PathBuf, time::Instant};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use libloom_contract::{
     Reason, Timestamp,
     event::{Event, EventKind, PhaseCode, Section},
-    graph::{Node, Provider},
+    graph::{Graph, Node, Provider},
     logs::JobSummary,
     version,
 };
-use libloom_record::events::EventLog;
+use libloom_record::{attempts::earlier, events::EventLog};
 use serde_json::json;
 
 use crate::{
+    attempts,
     execution::{self, Execution},
-    extraction,
+    extraction, isolate,
     joblog::{JobLog, close_broken, loom_error},
     run::Run,
     secrets::{self, Ready},
@@ -29,8 +34,10 @@ pub struct JobResult {
     pub verdict: Verdict,
     /// Exit code of its shell; `None` when no shell ran.
     pub exit_code: Option<i32>,
-    /// Wall time.
+    /// Wall time of the last attempt.
     pub duration_ms: u64,
+    /// How often it was tried.
+    pub attempts: u32,
     /// Processor time of its processes.
     pub cpu_ms: u64,
     /// Largest memory of one of its processes.
@@ -50,6 +57,7 @@ impl JobResult {
             verdict,
             exit_code: None,
             duration_ms: 0,
+            attempts: 0,
             cpu_ms: 0,
             peak_rss_bytes: 0,
             steps: 0,
@@ -59,28 +67,61 @@ impl JobResult {
     }
 }
 
-/// Runs a job and records it. Trouble with the record is a failure of the job.
-pub fn run(run: &Run, node: &Node) -> JobResult {
+/// One attempt at a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The run it is part of.
+    pub run: &'a Run,
+    /// The jobs around it.
+    pub graph: &'a Graph,
+    /// The job.
+    pub node: &'a Node,
+    /// From 1; 0 for a job that is not run.
+    pub number: u32,
+    /// What the attempt before it came to.
+    pub before: Option<&'a JobResult>,
+}
+
+impl<'a> Attempt<'a> {
+    /// Opens the job's folder, once an earlier attempt has left it.
+    fn open(&self) -> io::Result<JobLog<'a>> {
+        let Attempt { run, node, number, before, .. } = *self;
+        if let Some(before) = before {
+            attempts::set_aside(run, node, number - 1, before)?;
+        }
+        let mut log = JobLog::create(run, node)?;
+        log.manifest.attempts = number;
+        if before.is_some() {
+            log.manifest.earlier_attempts = earlier(&run.logs, &log.layout);
+        }
+        Ok(log)
+    }
+}
+
+/// Runs a job once and records it. Trouble with the record is a failure of the job.
+pub fn run(attempt: &Attempt<'_>) -> JobResult {
+    let Attempt { run, node, number, .. } = *attempt;
     let started = Instant::now();
-    let started_at = Timestamp::now();
-    let outcome = JobLog::create(run, node).and_then(|mut log| {
-        let execution = phases(run, node, &mut log)?;
+    let began = Some((Timestamp::now(), number));
+    let outcome = attempt.open().and_then(|mut log| {
+        let execution = phases(attempt, &mut log)?;
         let duration_ms = milliseconds(started.elapsed());
         point_to_failure(&mut log, &execution);
         let events = failing_events(run, &log);
-        log.close(&summary(node, &execution, Some(started_at), duration_ms))?;
+        log.close(&summary(node, &execution, began, duration_ms))?;
         Ok((execution, events))
     });
     let (execution, failing_events) = outcome.unwrap_or_else(|error| {
         let execution = Execution::of(run.hidden(&loom_error(&error)));
         let duration_ms = milliseconds(started.elapsed());
-        close_broken(run, &summary(node, &execution, Some(started_at), duration_ms));
+        close_broken(run, &summary(node, &execution, began, duration_ms));
         (execution, PathBuf::new())
     });
     JobResult {
         verdict: execution.verdict,
         exit_code: execution.exit_code,
         duration_ms: milliseconds(started.elapsed()),
+        attempts: number,
         cpu_ms: execution.cpu_ms,
         peak_rss_bytes: execution.peak_rss_bytes,
         steps: execution.steps_begun,
@@ -89,39 +130,47 @@ pub fn run(run: &Run, node: &Node) -> JobResult {
     }
 }
 
-/// Records a job that is not run: its cleanup phase, summary and manifest.
-pub fn record_not_run(run: &Run, node: &Node, verdict: &Verdict) -> io::Result<()> {
-    let mut log = JobLog::create(run, node)?;
+/// Records a job that is not run, or not once more: its cleanup phase, summary and manifest.
+pub fn record_not_run(attempt: &Attempt<'_>, verdict: &Verdict) -> io::Result<()> {
+    let Attempt { run, node, .. } = *attempt;
+    let mut log = attempt.open()?;
+    log.manifest.attempts = log.manifest.earlier_attempts.len() as u32;
+    let earlier_run = run.earlier.as_ref().and_then(|earlier| earlier.finished_in(&node.id));
+    log.manifest.finished_in = earlier_run.map(str::to_owned);
     log.phase(PhaseCode::JobCleanup, |_| Ok((verdict.clone(), ())))?;
     log.close(&summary(node, &Execution::of(verdict.clone()), None, 0))
 }
 
-fn phases(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<Execution> {
-    let prepared = log.phase(PhaseCode::JobProviderPrepare, |log| prepare(run, node, log))?;
-    let mut execution = match prepared {
-        (_, Some(ready)) => {
-            let execution = execution::run(run, node, &ready, log);
-            execution.unwrap_or_else(|error| Execution::of(loom_error(&error)))
+fn phases(attempt: &Attempt<'_>, log: &mut JobLog<'_>) -> io::Result<Execution> {
+    let Attempt { run, node, .. } = *attempt;
+    let (verdict, ready) = log.phase(PhaseCode::JobProviderPrepare, |log| prepare(attempt, log))?;
+    let mut execution = Execution::of(verdict);
+    if let Some(ready) = &ready {
+        execution = execution::run(run, node, ready, log)
+            .unwrap_or_else(|error| Execution::of(loom_error(&error)));
+        if extraction::is_wanted(node, &execution) {
+            let phase = PhaseCode::JobArtifactRestore;
+            let extracted =
+                log.phase(phase, |log| extraction::run(run, node, &ready.workspace, log))?;
+            execution.take_failure_of(extracted.0);
         }
-        (verdict, None) => Execution::of(verdict),
-    };
-    if extraction::is_wanted(node, &execution) {
-        let phase = PhaseCode::JobArtifactRestore;
-        let extracted = log.phase(phase, |log| extraction::run(run, node, log))?;
-        execution.take_failure_of(extracted.0);
     }
-    log.phase(PhaseCode::JobCleanup, |log| clean_up(&execution, log))?;
+    log.phase(PhaseCode::JobCleanup, |log| clean_up(run, node, &execution, log))?;
     execution.verdict = run.hidden(&execution.verdict);
     Ok(execution)
 }
 
-/// Chooses the provider and resolves secrets; then the job's shell may start.
-fn prepare(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict, Option<Ready>)> {
+/// Chooses the provider, makes the workspace ready and resolves secrets; then the job's shell may
+/// start.
+fn prepare(attempt: &Attempt<'_>, log: &mut JobLog<'_>) -> io::Result<(Verdict, Option<Ready>)> {
+    let Attempt { run, node, .. } = *attempt;
     let prepared = log.section(Section::Provider, |events| {
-        note_provider(run, node, events)?;
-        match refusal(node) {
-            Some(verdict) => Ok(Err(verdict)),
-            None => secrets::prepare(run, node, events),
+        note_attempt(attempt, events)?;
+        let workspace = refusal(node).map_or_else(|| workspace(attempt), Err);
+        note_provider(run, node, workspace.as_deref().unwrap_or(run.workspace()), events)?;
+        match workspace {
+            Ok(workspace) => secrets::prepare(run, node, workspace, events),
+            Err(verdict) => Ok(Err(verdict)),
         }
     })?;
     Ok(match prepared {
@@ -130,14 +179,39 @@ fn prepare(run: &Run, node: &Node, log: &mut JobLog<'_>) -> io::Result<(Verdict,
     })
 }
 
-fn note_provider(run: &Run, node: &Node, events: &mut EventLog) -> io::Result<()> {
+/// The folder that the job works in.
+fn workspace(attempt: &Attempt<'_>) -> Result<PathBuf, Verdict> {
+    let Attempt { run, graph, node, .. } = *attempt;
+    if !run.isolate {
+        return Ok(run.workspace().to_owned());
+    }
+    isolate::make(run, graph, node)
+        .map_err(|error| Verdict::failure(Reason::SectionFailed, error.to_string()))
+}
+
+/// Says that there were attempts before this one.
+fn note_attempt(attempt: &Attempt<'_>, events: &mut EventLog) -> io::Result<()> {
+    let Some(before) = attempt.before else { return Ok(()) };
+    let (number, of) = (attempt.number, attempts::allowed(attempt.node));
+    let why = before.verdict.message.as_deref().unwrap_or_default();
+    let text = format!("attempt {number} of {of}; the one before it failed: {why}");
+    let note = events.subject().say(EventKind::Note, text);
+    events.append(note)
+}
+
+fn note_provider(
+    run: &Run,
+    node: &Node,
+    workspace: &Path,
+    events: &mut EventLog,
+) -> io::Result<()> {
     let word = node.provider.word();
     let mut data = serde_json::Map::new();
     data.insert("provider".into(), json!(word));
     match node.provider {
         Provider::Host => {
             data.insert("shell".into(), json!(run.shell.to_string_lossy()));
-            data.insert("workspace".into(), json!(run.workspace().to_string_lossy()));
+            data.insert("workspace".into(), json!(workspace.to_string_lossy()));
         }
         Provider::Docker => {
             let name = node.image.as_ref().and_then(|image| image.name.clone());
@@ -158,7 +232,6 @@ pub fn notes(node: &Node) -> Vec<String> {
     let artifacts = node.artifacts.as_ref();
     let not_built = [
         (!node.cache.is_empty(), "`cache` is not built yet: the job runs as if it had missed"),
-        (node.policy.retry.is_some(), "`retry` is not built yet: the job is tried once"),
         (
             artifacts.is_some_and(|artifacts| artifacts.reports.is_some()),
             "`artifacts.reports` is not built yet: reports are not read",
@@ -196,7 +269,15 @@ fn refusal(node: &Node) -> Option<Verdict> {
 }
 
 /// What had to be cleaned up, if anything, is said in a section of its own.
-fn clean_up(execution: &Execution, log: &mut JobLog<'_>) -> io::Result<(Verdict, ())> {
+fn clean_up(
+    run: &Run,
+    node: &Node,
+    execution: &Execution,
+    log: &mut JobLog<'_>,
+) -> io::Result<(Verdict, ())> {
+    if run.isolate && execution.verdict.is_success() {
+        isolate::remove(run, node)?;
+    }
     if execution.leftovers > 0 {
         let text = format!("{} background processes were left and ended", execution.leftovers);
         let _ = log.section(Section::Cleanup, |events| {
@@ -227,10 +308,10 @@ fn failing_events(run: &Run, log: &JobLog<'_>) -> PathBuf {
 fn summary(
     node: &Node,
     execution: &Execution,
-    started_at: Option<Timestamp>,
+    began: Option<(Timestamp, u32)>,
     duration_ms: u64,
 ) -> JobSummary {
-    let ran = started_at.is_some();
+    let ran = began.is_some();
     JobSummary {
         schema_version: version::LOGS.to_string(),
         kind: "loom-job-summary".into(),
@@ -238,12 +319,13 @@ fn summary(
         label: node.label.clone(),
         stage: node.stage.clone(),
         provider: node.provider,
+        attempt: began.map_or(0, |(_, number)| number),
         status: execution.verdict.status,
         reason: execution.verdict.reason,
         message: execution.verdict.message.clone(),
         exit_code: execution.exit_code,
         signal: execution.signal,
-        started_at,
+        started_at: began.map(|(started_at, _)| started_at),
         finished_at: Timestamp::now(),
         duration_ms,
         cpu_ms: ran.then_some(execution.cpu_ms),

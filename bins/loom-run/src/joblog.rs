@@ -10,7 +10,10 @@ use libloom_contract::{
     logs::{ArtifactsEntry, JobManifest, JobSummary, SectionEntry, SectionSummary, StepEntry},
     store, version,
 };
-use libloom_record::events::{EventLog, Subject};
+use libloom_record::{
+    attempts::earlier,
+    events::{EventLog, Subject},
+};
 
 use crate::{run::Run, steps::milliseconds, verdict::Verdict};
 
@@ -146,6 +149,8 @@ pub fn close_broken(run: &Run, summary: &JobSummary) {
         status: summary.status,
         reason: summary.reason,
         message: summary.message.clone(),
+        attempts: summary.attempt,
+        earlier_attempts: earlier(&run.logs, &layout),
         ..empty_manifest(&summary.job_id)
     };
     let _ = store::write(&layout.summary(), summary);
@@ -168,6 +173,9 @@ fn empty_manifest(job_id: &str) -> JobManifest {
         steps: Vec::new(),
         system_sections: Vec::new(),
         artifacts: None,
+        attempts: 0,
+        earlier_attempts: Vec::new(),
+        finished_in: None,
     }
 }
 

@@ -6,7 +6,9 @@
 //! [`providers`]), and write the documents ([`worker`], [`documents`]).
 
 mod aftermath;
+mod again;
 mod artifacts;
+mod attempts;
 mod bootstrap;
 mod cancel;
 mod child;
@@ -16,6 +18,7 @@ mod environment;
 mod execution;
 mod extraction;
 mod guard;
+mod isolate;
 mod job;
 mod joblog;
 mod pipeline;
@@ -26,6 +29,7 @@ mod rules;
 mod run;
 mod schedule;
 mod secrets;
+mod selection;
 mod shell;
 mod steps;
 mod tree;
@@ -33,6 +37,7 @@ mod verdict;
 mod worker;
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock},
@@ -51,14 +56,16 @@ use libloom_secrets::files;
 use libloom_variables::Override;
 
 use crate::{
+    again::{AgainArgs, Earlier},
     bootstrap::Trouble,
-    cancel::{Cancel, Level},
+    cancel::{Cancel, Cause, Level},
     display::Display,
     documents::Outcome,
     guard::Role,
     place::Place,
     processes::Registry,
     run::Run,
+    selection::SelectionArgs,
 };
 
 /// Runs the repository's workflow in an isolated workspace.
@@ -85,9 +92,32 @@ pub struct Args {
     #[arg(long)]
     stream: bool,
 
+    #[command(flatten)]
+    selection: SelectionArgs,
+
+    #[command(flatten)]
+    again: AgainArgs,
+
     /// Jobs that run at the same time [default: number of processors]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+
+    /// End the run at the first failure
+    #[arg(long)]
+    fail_fast: bool,
+
+    /// Give every job a copy of the workspace of its own, with the artifacts of the jobs it
+    /// depends on
+    #[arg(long)]
+    isolate_jobs: bool,
+
+    /// Also copy files that git ignores whose path matches; may be repeated
+    #[arg(long, value_name = "GLOB", conflicts_with = "in_place")]
+    include_ignored: Vec<String>,
+
+    /// Do not copy files that git does not track
+    #[arg(long, conflicts_with = "in_place")]
+    no_untracked: bool,
 
     /// Give a variable a value, above all that the workflow says; may be repeated
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = libloom_variables::assignment)]
@@ -115,13 +145,15 @@ pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
     // Local is the only place there is; the flag is the documented way to say so.
     let Args { local: _, .. } = args;
     let root = context.repository_root()?;
-    let workflow = workflow_in(&root, &context.cwd, args.workflow.as_deref())?;
+    let earlier = Earlier::find(&args.again, &Layout::of_repository(&root))?;
+    let workflow = args.workflow.as_deref().or(earlier.as_ref().map(|run| run.workflow.as_path()));
+    let workflow = workflow_in(&root, &context.cwd, workflow)?;
     let overrides = overrides(&args, &context.cwd)?;
     let place = place::open(&root)?;
     match guard::split().or_could_not("cannot start the run's worker process")? {
         Role::Guard(ended) => Ok(after_worker(ended, &place, context)),
         Role::Worker(cancel) => {
-            let settings = Settings { args, root, workflow, overrides, cancel };
+            let settings = Settings { args, root, workflow, overrides, earlier, cancel };
             in_worker(settings, &place, context)
         }
     }
@@ -198,6 +230,7 @@ struct Settings {
     root: PathBuf,
     workflow: String,
     overrides: Vec<Override>,
+    earlier: Option<Earlier>,
     cancel: Cancel,
 }
 
@@ -225,6 +258,11 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         cancel,
         registry: Registry::default(),
         ledger: Mutex::new(PhaseLedger::new()),
+        wanted: args.selection.clone(),
+        earlier: settings.earlier,
+        fail_fast: args.fail_fast,
+        isolate: args.isolate_jobs,
+        snapshot_options: snapshot_options(args),
         snapshot: OnceLock::new(),
         redactor: OnceLock::new(),
         repo_root: settings.root,
@@ -235,6 +273,9 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         Place::Workspace { .. } => Some(move_into_workspace(&mut run, context)?),
     };
     context.console.detail(format_args!("run: {}, {} jobs at a time", run.id, run.jobs));
+    if let Some(done) = run.earlier.as_ref().filter(|earlier| !earlier.has_open()) {
+        run.display.note(format_args!("nothing failed in run `{}`", done.run_id));
+    }
     answer_first_interrupt(&run.cancel, run.grace, context);
     let (layout, temp) = (run.layout.clone(), run.temp.clone());
     let dead = thread::spawn(move || aftermath::clear_up_after_dead_runs(&layout, &temp));
@@ -255,13 +296,23 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     Ok(outcome.exit_code)
 }
 
+/// What of the options is for `loom-snapshot create`.
+fn snapshot_options(args: &Args) -> Vec<OsString> {
+    let globs = args.include_ignored.iter().map(|glob| format!("--include-ignored={glob}").into());
+    globs.chain(args.no_untracked.then(|| "--no-untracked".into())).collect()
+}
+
 /// Says at once that the wish to end was heard, and how to be quicker.
 fn answer_first_interrupt(cancel: &Cancel, grace: Duration, context: &Context) {
     let (cancel, console) = (cancel.clone(), context.console.clone());
     thread::spawn(move || {
         if cancel.wait() == Level::Gentle {
+            let why = match cancel.cause() {
+                Some(Cause::FailFast) => "a job failed: ending the others",
+                _ => "ending",
+            };
             console.status(format_args!(
-                "ending: jobs have {} s; a second Ctrl-C kills them at once",
+                "{why}: jobs have {} s; a second Ctrl-C kills them at once",
                 grace.as_secs()
             ));
         }

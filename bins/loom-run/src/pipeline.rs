@@ -1,11 +1,11 @@
 //! Executes a graph: starts what may start, records what ends, until nothing is left.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io,
     sync::{Condvar, Mutex, MutexGuard},
     thread::{self, Scope},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use libloom_contract::{
@@ -18,9 +18,10 @@ use libloom_contract::{
 use libloom_record::events::{EventLog, Subject};
 
 use crate::{
-    cancel::Level,
-    job::{self, JobResult},
-    rules::Decided,
+    attempts,
+    bootstrap::Plan,
+    cancel::{Cause, Level},
+    job::{self, Attempt, JobResult},
     run::Run,
     schedule::{Decision, Outcome, Schedule},
     steps::milliseconds,
@@ -50,8 +51,8 @@ pub struct Pipeline {
 ///
 /// # Errors
 /// The pipeline's own events cannot be written.
-pub fn execute(run: &Run, decided: &Decided) -> io::Result<Pipeline> {
-    let Decided { graph, left } = decided;
+pub fn execute(run: &Run, plan: &Plan) -> io::Result<Pipeline> {
+    let Plan { graph, starts } = plan;
     let subject = Subject::phase(PhaseCode::PipelineExecute);
     let mut events = EventLog::create(&run.logs.pipeline_events(), subject.clone())?;
     run.observe(None, PhaseCode::PipelineExecute, EventKind::Start);
@@ -59,9 +60,11 @@ pub fn execute(run: &Run, decided: &Decided) -> io::Result<Pipeline> {
     let mut state = State {
         run,
         graph,
-        schedule: Schedule::new(graph, left.clone()),
+        schedule: Schedule::new(graph, starts.clone()),
         events,
         results: graph.nodes.iter().map(|_| None).collect(),
+        tried: HashMap::new(),
+        executor: ExecutorReceipt::default(),
         failing_job: None,
         error: None,
         threads: 1,
@@ -103,6 +106,9 @@ struct State<'a> {
     schedule: Schedule<'a>,
     events: EventLog,
     results: Vec<Option<JobResult>>,
+    /// What the last attempt at a job came to that is to be tried again.
+    tried: HashMap<usize, JobResult>,
+    executor: ExecutorReceipt,
     failing_job: Option<usize>,
     /// Why the pipeline's own record could not be written.
     error: Option<io::Error>,
@@ -136,13 +142,23 @@ impl<'a, 'b> Shared<'a, 'b> {
                 }
                 Some(Decision::Start(job)) => {
                     self.call_one_more(&mut state, scope);
-                    let (run, node) = (state.run, &state.graph.nodes[job]);
-                    run.display.started(node);
+                    let before = state.tried.remove(&job);
+                    let attempt = state.attempt(job, before.as_ref());
+                    attempt.run.display.started(attempt.node, attempt.number);
                     drop(state);
-                    let result = job::run(run, node);
+                    let result = job::run(&attempt);
                     state = self.lock();
-                    let noted = state.finished(job, result);
+                    let Some(wait) = state.wait_before_next(job, &result) else {
+                        let noted = state.finished(job, result);
+                        state.keep_error(noted);
+                        continue;
+                    };
+                    let noted = state.failed_attempt(job, result, wait);
                     state.keep_error(noted);
+                    match self.wait_for_next_attempt(state, (job, wait), scope) {
+                        Some(again) => state = again,
+                        None => return,
+                    }
                 }
                 None => {
                     state.idle += 1;
@@ -153,6 +169,35 @@ impl<'a, 'b> Shared<'a, 'b> {
             }
         }
         self.changed.notify_all();
+    }
+
+    /// While a job waits for its next attempt its place is another's. `None`: that one keeps it,
+    /// and whoever is free next takes the job up.
+    fn wait_for_next_attempt<'scope>(
+        &'scope self,
+        mut state: MutexGuard<'scope, &'b mut State<'a>>,
+        (job, wait): (usize, Duration),
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Option<MutexGuard<'scope, &'b mut State<'a>>> {
+        if wait.is_zero() {
+            state.schedule.again(job);
+            return Some(state);
+        }
+        state.threads -= 1;
+        self.call_one_more(&mut state, scope);
+        let run = state.run;
+        drop(state);
+        run.cancel.wait_at_most(wait);
+        let mut state = self.lock();
+        state.schedule.again(job);
+        if state.threads < run.jobs {
+            state.threads += 1;
+            return Some(state);
+        }
+        if state.idle > 0 {
+            self.changed.notify_one();
+        }
+        None
     }
 
     /// Where more jobs are ready, one thread more takes one, and calls the next.
@@ -173,7 +218,7 @@ impl<'a, 'b> Shared<'a, 'b> {
     }
 }
 
-impl State<'_> {
+impl<'a> State<'a> {
     fn run_to_end(&mut self) -> io::Result<()> {
         let shared = Shared { state: Mutex::new(self), changed: Condvar::new() };
         thread::scope(|scope| shared.run_jobs(scope));
@@ -190,18 +235,61 @@ impl State<'_> {
     }
 
     fn heed_cancel(&mut self) {
-        if self.run.cancel.level() > Level::None {
-            let message = self.run.cancel_message();
-            self.schedule.cancel(Verdict::cancelled(self.run.cancel_reason(), message));
+        if self.run.cancel.level() == Level::None {
+            return;
         }
+        let (reason, message) = (self.run.cancel_reason(), self.run.cancel_message());
+        self.schedule.stop(match self.run.cancel.cause() {
+            Some(Cause::FailFast) => Verdict::skipped(reason, message),
+            _ => Verdict::cancelled(reason, message),
+        });
+    }
+
+    /// The attempt at a job that is next, `before` being the one before it.
+    fn attempt<'b>(&self, job: usize, before: Option<&'b JobResult>) -> Attempt<'b>
+    where
+        'a: 'b,
+    {
+        let number = before.map_or(1, |before| before.attempts + 1);
+        Attempt { run: self.run, graph: self.graph, node: &self.graph.nodes[job], number, before }
     }
 
     fn leave(&mut self, job: usize, verdict: Verdict) -> io::Result<()> {
         let node = &self.graph.nodes[job];
-        job::record_not_run(self.run, node, &verdict)?;
-        self.note(node, &verdict, None, 0)?;
-        self.run.display.not_run(node, &verdict);
-        self.results[job] = Some(JobResult::not_run(verdict));
+        let mut result = JobResult::not_run(verdict);
+        let before = self.tried.remove(&job);
+        let mut attempt = self.attempt(job, before.as_ref());
+        match &before {
+            // It was about to be tried again: it did run.
+            Some(before) => {
+                result.attempts = before.attempts;
+                result.verdict.status = Status::Cancelled;
+            }
+            None => attempt.number = 0,
+        }
+        job::record_not_run(&attempt, &result.verdict)?;
+        self.note(node, &result)?;
+        if result.verdict.reason != Some(Reason::NotSelected) {
+            self.run.display.not_run(node, &result.verdict);
+        }
+        self.results[job] = Some(result);
+        Ok(())
+    }
+
+    /// How long until the job is tried again; `None` when it is not.
+    fn wait_before_next(&self, job: usize, result: &JobResult) -> Option<Duration> {
+        let goes_on = self.run.cancel.level() == Level::None && self.error.is_none();
+        let node = &self.graph.nodes[job];
+        goes_on.then(|| attempts::wait_before_next(node, &result.verdict, result.attempts))?
+    }
+
+    /// The job is to be tried again.
+    fn failed_attempt(&mut self, job: usize, result: JobResult, wait: Duration) -> io::Result<()> {
+        let node = &self.graph.nodes[job];
+        self.note(node, &result)?;
+        self.run.display.failed_attempt(node, &result, wait);
+        add_usage(&mut self.executor, &result);
+        self.tried.insert(job, result);
         Ok(())
     }
 
@@ -211,29 +299,35 @@ impl State<'_> {
         let forgiven = status == Status::Failure && is_allowed(node, result.exit_code);
         if status == Status::Failure && !forgiven && self.failing_job.is_none() {
             self.failing_job = Some(job);
+            if self.run.fail_fast {
+                self.run.cancel.request(Level::Gentle, Cause::FailFast);
+            }
         }
         self.schedule.finished(job, Outcome { status, forgiven });
-        self.note(node, &result.verdict, result.exit_code, result.duration_ms)?;
+        self.note(node, &result)?;
+        self.executor.jobs += u64::from(result.exit_code.is_some());
+        add_usage(&mut self.executor, &result);
         self.run.display.finished(node, &result, forgiven);
         self.results[job] = Some(result);
         Ok(())
     }
 
-    /// A job's outcome, for who follows the pipeline's events.
-    fn note(
-        &mut self,
-        node: &Node,
-        verdict: &Verdict,
-        exit_code: Option<i32>,
-        duration_ms: u64,
-    ) -> io::Result<()> {
+    /// What an attempt at a job came to, for who follows the pipeline's events.
+    fn note(&mut self, node: &Node, result: &JobResult) -> io::Result<()> {
+        let verdict = &result.verdict;
+        let of = attempts::allowed(node);
+        let data = (of > 1 && result.attempts > 0).then(|| {
+            let attempt = [("attempt", result.attempts), ("attempts_allowed", of)];
+            attempt.into_iter().map(|(name, number)| (name.into(), number.into())).collect()
+        });
         let note = Event {
             job_id: Some(node.id.clone()),
             text: verdict.message.clone(),
             status: Some(verdict.status),
             reason: verdict.reason,
-            exit_code,
-            duration_ms: Some(duration_ms),
+            exit_code: result.exit_code,
+            duration_ms: Some(result.duration_ms),
+            data,
             ..self.events.subject().event(EventKind::Note)
         };
         self.events.append(note)
@@ -246,12 +340,11 @@ impl State<'_> {
         self.run.observe(None, PhaseCode::PipelineExecute, EventKind::Finish);
         self.events.append(crate::joblog::finish(&subject, &verdict, started))?;
         let mut counts = JobCounts::default();
-        let mut executor = ExecutorReceipt { duration_ms, ..ExecutorReceipt::default() };
+        let executor = ExecutorReceipt { duration_ms, ..self.executor };
         let mut jobs = Vec::with_capacity(self.results.len());
         for (node, result) in self.graph.nodes.iter().zip(&self.results) {
             let result = result.as_ref().expect("every job is finished");
             counts.add(result.verdict.status);
-            add_usage(&mut executor, result);
             jobs.push(entry(self.run, node, result));
         }
         let failing_job = self.failing_job.map(|job| self.graph.nodes[job].id.clone());
@@ -262,7 +355,8 @@ impl State<'_> {
         let is_cancelled = |result: &Option<JobResult>| {
             result.as_ref().is_some_and(|r| r.verdict.status == Status::Cancelled)
         };
-        if self.run.cancel.level() > Level::None && self.results.iter().any(is_cancelled) {
+        let interrupted = !matches!(self.run.cancel.cause(), None | Some(Cause::FailFast));
+        if interrupted && self.results.iter().any(is_cancelled) {
             return Verdict::cancelled(self.run.cancel_reason(), self.run.cancel_message());
         }
         match self.failing_job {
@@ -283,7 +377,6 @@ fn is_allowed(node: &Node, exit_code: Option<i32>) -> bool {
 }
 
 fn add_usage(executor: &mut ExecutorReceipt, result: &JobResult) {
-    executor.jobs += u64::from(result.exit_code.is_some());
     executor.steps += result.steps;
     executor.cpu_ms += result.cpu_ms;
     executor.peak_rss_bytes = executor.peak_rss_bytes.max(result.peak_rss_bytes);
@@ -297,6 +390,7 @@ fn entry(run: &Run, node: &Node, result: &JobResult) -> JobEntry {
         status: result.verdict.status,
         reason: result.verdict.reason,
         duration_ms: result.duration_ms,
+        attempts: result.attempts,
         manifest_path: run.logs.relative(&run.logs.job(&node.id).manifest()),
     }
 }

@@ -18,9 +18,11 @@ use libloom_redact::Redactor;
 use libloom_variables::{Override, Predefined};
 
 use crate::{
+    again::Earlier,
     cancel::{Cancel, Cause},
     display::Display,
     processes::Registry,
+    selection::SelectionArgs,
     steps::ended_by,
     verdict::Verdict,
 };
@@ -68,6 +70,16 @@ pub struct Run {
     pub registry: Registry,
     /// Phases seen so far.
     pub ledger: Mutex<PhaseLedger>,
+    /// What of the graph is to run.
+    pub wanted: SelectionArgs,
+    /// The run that this one goes on from.
+    pub earlier: Option<Earlier>,
+    /// The first failure ends the run.
+    pub fail_fast: bool,
+    /// Every job has a workspace of its own.
+    pub isolate: bool,
+    /// Options of `loom-snapshot create`.
+    pub snapshot_options: Vec<OsString>,
     /// The isolated workspace, once it is made.
     pub snapshot: OnceLock<Snapshot>,
     /// Hides the values of secrets, once it is known which there are.
@@ -100,12 +112,17 @@ impl Run {
 
     /// What predefined variables are made of.
     pub fn predefined(&self) -> Predefined<'_> {
+        self.predefined_in(self.workspace())
+    }
+
+    /// The same for a job that works in this folder.
+    pub fn predefined_in<'a>(&'a self, workspace: &'a Path) -> Predefined<'a> {
         Predefined {
             run_id: &self.id,
             pipeline_id: &self.pipeline_id,
             workflow_path: &self.workflow,
             project_name: self.repo_root.file_name().unwrap_or_default().to_string_lossy(),
-            workspace: self.workspace(),
+            workspace,
             facts: self.facts(),
         }
     }
@@ -120,6 +137,7 @@ impl Run {
     pub fn cancel_reason(&self) -> Reason {
         match self.cancel.cause() {
             Some(Cause::GuardGone) => Reason::Interrupted,
+            Some(Cause::FailFast) => Reason::FailFast,
             _ => Reason::Interrupt,
         }
     }
@@ -130,6 +148,7 @@ impl Run {
             Some(Cause::Signal(libc::SIGINT)) => "interrupted".into(),
             Some(Cause::Signal(signal)) => format!("the run was {}", ended_by(signal)),
             Some(Cause::GuardGone) => "the run's guard was killed".into(),
+            Some(Cause::FailFast) => "another job failed (--fail-fast)".into(),
             None => "the run was cancelled".into(),
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use libloom_contract::{
@@ -30,6 +30,8 @@ const PRIVATE_FILE: &str = "private.sh";
 /// What a job's shells need.
 #[derive(Debug)]
 pub struct Ready {
+    /// Folder they work in.
+    pub workspace: PathBuf,
     /// Their environment.
     pub environment: JobEnvironment,
     /// They print their commands.
@@ -64,9 +66,10 @@ pub fn hide_all(run: &Run, graph: &Graph) {
 pub fn prepare(
     run: &Run,
     node: &Node,
+    workspace: PathBuf,
     events: &mut EventLog,
 ) -> io::Result<Result<Ready, Verdict>> {
-    let environment = host_environment(run, node);
+    let environment = host_environment(run, node, &workspace);
     let is_traced = is_traced(&environment);
     let Resolved { values, left_out, mut missing } =
         resolve(&node.secrets, |name| inherited(run, name));
@@ -93,7 +96,7 @@ pub fn prepare(
     }
     match place(run, node, environment, &values) {
         Ok((environment, private, files)) => {
-            Ok(Ok(Ready { environment, is_traced, private, files }))
+            Ok(Ok(Ready { workspace, environment, is_traced, private, files }))
         }
         Err(error) => Ok(Err(Verdict::failure(Reason::SecretUnavailable, error.to_string()))),
     }
@@ -158,9 +161,9 @@ fn push_quoted(text: &mut Vec<u8>, value: &[u8]) {
     text.push(b'\'');
 }
 
-fn host_environment(run: &Run, node: &Node) -> JobEnvironment {
+fn host_environment(run: &Run, node: &Node, workspace: &Path) -> JobEnvironment {
     let inherited = run.inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-    environment::of_host_job(inherited, &run.predefined().of_job(node), node)
+    environment::of_host_job(inherited, &run.predefined_in(workspace).of_job(node), node)
 }
 
 fn inherited(run: &Run, name: &str) -> Option<OsString> {

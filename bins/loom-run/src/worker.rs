@@ -12,11 +12,10 @@ use libloom_record::events::{EventLog, Subject};
 use serde::Serialize;
 
 use crate::{
-    bootstrap::{self, Trouble},
+    bootstrap::{self, Plan, Trouble},
     documents::{self, Outcome},
     joblog::{finish, loom_error},
     pipeline, processes,
-    rules::Decided,
     run::Run,
     verdict::Verdict,
 };
@@ -29,9 +28,9 @@ pub fn work(run: &Run, siblings: &Siblings) -> io::Result<Outcome> {
     let mut events = EventLog::create(&run.logs.events(), Subject::phase(PhaseCode::RunBootstrap))?;
     let planned = bootstrap(run, siblings, &mut events)?;
     let (graph, outcome) = match planned {
-        Ok(decided) => {
-            let outcome = execute(run, &decided, &mut events)?;
-            (Some(decided.graph), outcome)
+        Ok(plan) => {
+            let outcome = execute(run, &plan, &mut events)?;
+            (Some(plan.graph), outcome)
         }
         Err(trouble) => (None, of_trouble(trouble)),
     };
@@ -44,7 +43,7 @@ fn bootstrap(
     run: &Run,
     siblings: &Siblings,
     events: &mut EventLog,
-) -> io::Result<Result<Decided, Trouble>> {
+) -> io::Result<Result<Plan, Trouble>> {
     let subject = Subject::phase(PhaseCode::RunBootstrap);
     let started = Instant::now();
     run.observe(None, subject.phase, EventKind::Start);
@@ -59,7 +58,7 @@ fn bootstrap(
         Err(trouble) => verdict_of(trouble),
     };
     run.observe(None, subject.phase, EventKind::Finish);
-    let data = self::data(&plan(run, planned.as_ref().ok().map(|decided| &decided.graph)));
+    let data = self::data(&plan(run, planned.as_ref().ok().map(|planned| &planned.graph)));
     events.append(Event { data, ..finish(&subject, &verdict, started) })?;
     Ok(planned)
 }
@@ -119,12 +118,12 @@ fn of_trouble(trouble: Trouble) -> Outcome {
     Outcome { verdict, exit_code: trouble.exit_code, trouble: Some(trouble), pipeline: None }
 }
 
-fn execute(run: &Run, decided: &Decided, events: &mut EventLog) -> io::Result<Outcome> {
+fn execute(run: &Run, plan: &Plan, events: &mut EventLog) -> io::Result<Outcome> {
     let subject = Subject::phase(PhaseCode::RunPipelineExecute);
     let started = Instant::now();
     run.observe(None, subject.phase, EventKind::Start);
     events.append(subject.event(EventKind::Start))?;
-    let pipeline = pipeline::execute(run, decided);
+    let pipeline = pipeline::execute(run, plan);
     run.observe(None, subject.phase, EventKind::Finish);
     let verdict = match &pipeline {
         Ok(pipeline) => pipeline.verdict.clone(),

@@ -5,7 +5,6 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
@@ -50,12 +49,14 @@ pub(crate) enum CopyError {
     Stopped,
 }
 
-fn read(error: impl Into<std::io::Error>) -> CopyError {
-    CopyError::Read(error.into())
-}
+impl CopyError {
+    pub(crate) fn read(error: impl Into<std::io::Error>) -> Self {
+        Self::Read(error.into())
+    }
 
-fn write(error: impl Into<std::io::Error>) -> CopyError {
-    CopyError::Write(error.into())
+    pub(crate) fn write(error: impl Into<std::io::Error>) -> Self {
+        Self::Write(error.into())
+    }
 }
 
 /// One thread's way through the trees, with its buffer.
@@ -68,70 +69,86 @@ pub(crate) struct Copier<'a> {
 
 impl<'a> Copier<'a> {
     pub(crate) fn new(pool: &Pool<'a>) -> Self {
-        let Pool { source, copy, transfer, progress } = *pool;
-        Self { folders: Folders::new(source, copy), transfer, progress, buffer: Vec::new() }
+        let Pool { source, copy, transfer, progress, specials } = *pool;
+        let folders = Folders::new(source, copy).listing(specials);
+        Self { folders, transfer, progress, buffer: Vec::new() }
     }
 
     /// Copies what is at `path`, which is relative to both roots.
     pub(crate) fn path(&mut self, path: &[u8]) -> Result<Copied, CopyError> {
-        let name = self.folders.go_to(path).map_err(read)?;
+        let name = self.folders.go_to(path).map_err(CopyError::read)?;
+        // Nearly everything is a file, and a folder's listing says so: then it is opened without
+        // another look. Nothing but a file is opened, for that can have effects of its own.
+        if self.folders.kind(name).map_err(CopyError::read)? == Some(FileType::RegularFile)
+            && let Some(copied) = self.file(name)?
+        {
+            return Ok(copied);
+        }
         for _ in 0..ATTEMPTS {
             let Some(folder) = self.folders.source() else { return Ok(Copied::Missing) };
             let stat = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
                 Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Copied::Missing),
-                Err(error) => return Err(read(error)),
+                Err(error) => return Err(CopyError::read(error)),
             };
             let copied = match kind(&stat) {
-                FileType::RegularFile => self.file(name, &stat)?,
+                FileType::RegularFile => self.file(name)?,
                 FileType::Symlink => self.symlink(name, &stat)?,
                 FileType::Directory => return Ok(Copied::Folder),
                 other => return Err(CopyError::Special(word(other))),
             };
-            if let Some(copy) = copied {
-                return Ok(Copied::File { source: stat, copy });
+            if let Some(copied) = copied {
+                return Ok(copied);
             }
         }
         Err(CopyError::Torn)
     }
 
-    /// The stat data of the copy; `None` if the source changed meanwhile and nothing was kept.
-    fn file(&mut self, name: &OsStr, stat: &Stat) -> Result<Option<Stat>, CopyError> {
+    /// Copies a file; `None` if it changed or went meanwhile and nothing was kept.
+    fn file(&mut self, name: &OsStr) -> Result<Option<Copied>, CopyError> {
         let folder = self.folders.source().expect("the file was just seen in it");
         // NONBLOCK: should a FIFO have taken the file's place, opening it must not wait.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let from = match openat(folder, name, flags, Mode::empty()) {
             Ok(from) => File::from(from),
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
-            Err(error) => return Err(read(error)),
+            Err(error) => return Err(CopyError::read(error)),
         };
-        let folder = self.folders.copy().map_err(write)?;
-        let to = File::from(create(folder, name, stat).map_err(write)?);
-        match self.transfer.content(&from, &to, stat, self.progress, &mut self.buffer) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(CopyError::Stopped),
-            result => result.map_err(write)?,
-        }
-        if is_torn(stat, &fstat(&from).map_err(read)?) {
-            unlinkat(folder, name, AtFlags::empty()).map_err(write)?;
+        let source = fstat(&from).map_err(CopyError::read)?;
+        if kind(&source) != FileType::RegularFile {
             return Ok(None);
         }
-        finish(&to, stat).map(Some).map_err(write)
+        let folder = self.folders.copy().map_err(CopyError::write)?;
+        let to = File::from(create(folder, name, &source).map_err(CopyError::write)?);
+        self.transfer.content(&from, &to, &source, self.progress, &mut self.buffer)?;
+        if is_torn(&source, &fstat(&from).map_err(CopyError::read)?) {
+            unlinkat(folder, name, AtFlags::empty()).map_err(CopyError::write)?;
+            return Ok(None);
+        }
+        let copy = finish(&to, &source).map_err(CopyError::write)?;
+        Ok(Some(Copied::File { source, copy }))
     }
 
-    fn symlink(&mut self, name: &OsStr, stat: &Stat) -> Result<Option<Stat>, CopyError> {
+    fn symlink(&mut self, name: &OsStr, stat: &Stat) -> Result<Option<Copied>, CopyError> {
         let folder = self.folders.source().expect("the symlink was just seen in it");
         let target = match readlinkat(folder, name, Vec::new()) {
             Ok(target) => target,
             Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
-            Err(error) => return Err(read(error)),
+            Err(error) => return Err(CopyError::read(error)),
         };
-        let folder = self.folders.copy().map_err(write)?;
+        match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(after) if !is_torn(stat, &after) => {}
+            Ok(_) | Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(CopyError::read(error)),
+        }
+        let folder = self.folders.copy().map_err(CopyError::write)?;
         let make = || {
             symlinkat(&target, folder, name)?;
             utimensat(folder, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?;
             statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
         };
-        make().map(Some).map_err(write)
+        let copy = make().map_err(CopyError::write)?;
+        Ok(Some(Copied::File { source: *stat, copy }))
     }
 }
 

@@ -136,7 +136,8 @@ fn copy_names(
     let source = open_root(from).or_could_not(format_args!("cannot open `{}`", from.display()))?;
     let copy = open_root(to).or_could_not(format_args!("cannot open `{}`", to.display()))?;
     let transfer = Transfer::default();
-    let pool = Pool { source: source.as_fd(), copy: copy.as_fd(), transfer: &transfer, progress };
+    let (source, copy) = (source.as_fd(), copy.as_fd());
+    let pool = Pool { source, copy, transfer: &transfer, progress, specials: None };
     pool.copy(names.len(), |at| Some(&names[at][..]), || Unread).map(drop)
 }
 

@@ -8,9 +8,11 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{Mode, OFlags, fstat, mkdirat, openat};
+use rustix::fs::{FileType, Mode, OFlags, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
+use crate::kinds::Kinds;
+use crate::special::Specials;
 use crate::stat::permissions;
 
 /// How folders are opened: enough to look below them, and no symlink followed.
@@ -32,7 +34,9 @@ pub(crate) struct Folders<'a> {
     copy: BorrowedFd<'a>,
     path: Vec<u8>,
     stack: Vec<Level>,
-    flags: OFlags,
+    /// Where to put the special files of the folders that are listed; if absent, none is.
+    specials: Option<&'a Specials>,
+    top_kinds: Option<Kinds>,
 }
 
 struct Level {
@@ -41,16 +45,19 @@ struct Level {
     /// Absent where the source has no such folder (or a file or symlink in its place).
     source: Option<OwnedFd>,
     copy: Option<OwnedFd>,
+    kinds: Option<Kinds>,
 }
 
 impl<'a> Folders<'a> {
     pub(crate) fn new(source: BorrowedFd<'a>, copy: BorrowedFd<'a>) -> Self {
-        Self { source, copy, path: Vec::new(), stack: Vec::new(), flags: FOLDER }
+        let (path, stack) = (Vec::new(), Vec::new());
+        Self { source, copy, path, stack, specials: None, top_kinds: None }
     }
 
-    /// The same for a walk that also lists the folders of the source.
-    pub(crate) fn listing(source: BorrowedFd<'a>, copy: BorrowedFd<'a>) -> Self {
-        Self { flags: READ, ..Self::new(source, copy) }
+    /// The same for a walk that lists the folders of the source, if there is where to put the
+    /// special files they hold.
+    pub(crate) fn listing(self, specials: Option<&'a Specials>) -> Self {
+        Self { specials, ..self }
     }
 
     /// Goes to the folder that holds `path` and returns the last name of `path`.
@@ -69,6 +76,24 @@ impl<'a> Folders<'a> {
             None => Some(self.source),
             Some(level) => level.source.as_ref().map(AsFd::as_fd),
         }
+    }
+
+    /// What `name` in the present folder of the source was when that was first asked about;
+    /// `None` where only a look at it can tell.
+    pub(crate) fn kind(&mut self, name: &OsStr) -> Result<Option<FileType>, Errno> {
+        let Some(specials) = self.specials else { return Ok(None) };
+        let (folder, kinds) = match self.stack.last_mut() {
+            None => (Some(self.source), &mut self.top_kinds),
+            Some(level) => (level.source.as_ref().map(AsFd::as_fd), &mut level.kinds),
+        };
+        let Some(folder) = folder else { return Ok(None) };
+        if kinds.is_none() {
+            let listed = list(folder)?;
+            let slash: &[u8] = if self.path.is_empty() { b"" } else { b"/" };
+            specials.add(&[&self.path, slash].concat(), &listed);
+            *kinds = Some(listed);
+        }
+        Ok(kinds.as_ref().and_then(|kinds| kinds.of(name.as_bytes())))
     }
 
     /// The present folder of the copy, made if need be.
@@ -108,27 +133,33 @@ impl<'a> Folders<'a> {
 
     fn push(&mut self, name: &[u8]) -> Result<(), Errno> {
         let source = match self.source() {
-            Some(above) => open_below(above, OsStr::from_bytes(name), self.flags)?,
+            Some(above) => open_below(above, OsStr::from_bytes(name))?,
             None => None,
         };
         if !self.stack.is_empty() {
             self.path.push(b'/');
         }
         self.path.extend_from_slice(name);
-        self.stack.push(Level { end: self.path.len(), source, copy: None });
+        self.stack.push(Level { end: self.path.len(), source, copy: None, kinds: None });
         Ok(())
     }
 }
 
 /// The folder `name` of `above`; `None` if there is none, or something else in its place.
-fn open_below(
-    above: BorrowedFd<'_>,
-    name: &OsStr,
-    flags: OFlags,
-) -> Result<Option<OwnedFd>, Errno> {
-    match openat(above, name, flags, Mode::empty()) {
+fn open_below(above: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
+    match openat(above, name, FOLDER, Mode::empty()) {
         Ok(folder) => Ok(Some(folder)),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What `folder` holds; nothing if it may be entered but not listed.
+fn list(folder: BorrowedFd<'_>) -> Result<Kinds, Errno> {
+    // Opened anew: listing moves the position, and needs more than looking below does.
+    match openat(folder, ".", READ, Mode::empty()) {
+        Ok(folder) => Kinds::list(folder.as_fd()),
+        Err(Errno::ACCESS) => Ok(Kinds::default()),
         Err(error) => Err(error),
     }
 }

@@ -25,6 +25,7 @@ mod facts;
 mod folders;
 mod git;
 mod index;
+mod kinds;
 mod list;
 mod listing;
 mod objects;

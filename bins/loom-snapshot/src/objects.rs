@@ -39,9 +39,9 @@ pub(crate) struct Objects {
     pub(crate) bytes: u64,
 }
 
-/// Copies all object files of `source` and its alternates into the empty folder `copy`.
+/// Copies all object files of `objects` and its alternates into the empty folder `copy`.
 pub(crate) fn copy_objects(
-    source: &Path,
+    objects: &Path,
     copy: &Path,
     progress: &Progress,
 ) -> Result<Objects, Failure> {
@@ -49,12 +49,13 @@ pub(crate) fn copy_objects(
     let to = open_root(copy).or_could_not(format_args!("cannot open `{}`", copy.display()))?;
     let mut total = Objects { method: Method::None, bytes: 0 };
     let mut done = HashSet::new();
-    for folder in with_alternates(source)? {
+    for folder in with_alternates(objects)? {
         let from =
             open_root(&folder).or_could_not(format_args!("cannot open `{}`", folder.display()))?;
-        let pool = Pool { source: from.as_fd(), copy: to.as_fd(), transfer: &transfer, progress };
+        let (source, copy) = (from.as_fd(), to.as_fd());
+        let pool = Pool { source, copy, transfer: &transfer, progress, specials: None };
         let mut store =
-            Store { pool, is_main: folder == source, done: &mut done, total: &mut total };
+            Store { pool, is_main: folder == objects, done: &mut done, total: &mut total };
         store.copy().map_err(|f| {
             f.context(format_args!("cannot copy the objects in `{}`", folder.display()))
         })?;

@@ -11,6 +11,7 @@ use rustix::fs::Stat;
 use crate::copy::{Copied, Copier, CopyError};
 use crate::errors::cannot_copy;
 use crate::progress::Progress;
+use crate::special::Specials;
 use crate::transfer::Transfer;
 
 /// Paths a thread takes at a time; index order keeps a folder's files together.
@@ -23,6 +24,9 @@ pub(crate) struct Pool<'a> {
     pub(crate) copy: BorrowedFd<'a>,
     pub(crate) transfer: &'a Transfer,
     pub(crate) progress: &'a Progress,
+    /// Where to put the special files beside the paths, if folders are to be listed: that pays
+    /// where most of what they hold is copied.
+    pub(crate) specials: Option<&'a Specials>,
 }
 
 /// What one thread learned; the sums of all are the whole.

@@ -3,13 +3,12 @@
 //! Holes stay holes. Whether blocks can be shared is tried once and remembered for all threads.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{SeekFrom, Stat, ftruncate, seek};
-use rustix::io::Errno;
+use rustix::io::{Errno, read, write};
 
+use crate::copy::CopyError;
 use crate::pool::size;
 use crate::progress::Progress;
 
@@ -29,8 +28,7 @@ impl Transfer {
         self.shared_any.load(Ordering::Relaxed)
     }
 
-    /// Fills the empty file `to` with what `from`, described by `stat`, holds; the error
-    /// `Interrupted` means that `progress` says to stop.
+    /// Fills the empty file `to` with what `from`, described by `stat`, holds.
     pub(crate) fn content(
         &self,
         from: &File,
@@ -38,7 +36,7 @@ impl Transfer {
         stat: &Stat,
         progress: &Progress,
         buffer: &mut Vec<u8>,
-    ) -> io::Result<()> {
+    ) -> Result<(), CopyError> {
         if stat.st_size == 0 || self.share(from, to)? {
             progress.add_bytes(size(stat));
             return Ok(());
@@ -56,7 +54,7 @@ impl Transfer {
     }
 
     #[cfg(target_os = "linux")]
-    fn share(&self, from: &File, to: &File) -> io::Result<bool> {
+    fn share(&self, from: &File, to: &File) -> Result<bool, CopyError> {
         if self.cannot_share.load(Ordering::Relaxed) {
             return Ok(false);
         }
@@ -65,7 +63,7 @@ impl Transfer {
                 self.shared_any.store(true, Ordering::Relaxed);
                 Ok(true)
             }
-            Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::IO)) => Err(error.into()),
+            Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::IO)) => Err(CopyError::write(error)),
             Err(_) => {
                 self.cannot_share.store(true, Ordering::Relaxed);
                 Ok(false)
@@ -75,33 +73,44 @@ impl Transfer {
 
     #[cfg(not(target_os = "linux"))]
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the Linux form needs both")]
-    fn share(&self, _: &File, _: &File) -> io::Result<bool> {
+    fn share(&self, _: &File, _: &File) -> Result<bool, CopyError> {
         Ok(false)
     }
 }
 
 /// Copies `length` bytes, fewer if the file ends earlier (the caller finds it torn).
 fn copy_bytes(
-    mut from: &File,
-    mut to: &File,
+    from: &File,
+    to: &File,
     length: u64,
     progress: &Progress,
     buffer: &mut [u8],
-) -> io::Result<()> {
+) -> Result<(), CopyError> {
     let mut left = length;
     while left > 0 {
         let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let count = match from.read(&mut buffer[..most]) {
+        let count = match read(from, &mut buffer[..most]) {
             Ok(0) => break,
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(CopyError::read(error)),
         };
-        to.write_all(&buffer[..count])?;
+        write_all(to, &buffer[..count]).map_err(CopyError::write)?;
         left -= count as u64;
         progress.add_bytes(count as u64);
         if left > 0 && progress.is_stopping() {
-            return Err(io::ErrorKind::Interrupted.into());
+            return Err(CopyError::Stopped);
+        }
+    }
+    Ok(())
+}
+
+fn write_all(to: &File, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match write(to, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -113,21 +122,20 @@ fn copy_with_holes(
     stat: &Stat,
     progress: &Progress,
     buffer: &mut [u8],
-) -> io::Result<()> {
+) -> Result<(), CopyError> {
     let size = size(stat);
     let mut position = 0;
     while position < size {
-        let start = match seek(from.as_fd(), SeekFrom::Data(position)) {
+        let start = match seek(from, SeekFrom::Data(position)) {
             Ok(start) => start,
             Err(Errno::NXIO) => break,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(CopyError::read(error)),
         };
-        let end = seek(from.as_fd(), SeekFrom::Hole(start))?.min(size);
-        seek(from.as_fd(), SeekFrom::Start(start))?;
-        seek(to.as_fd(), SeekFrom::Start(start))?;
+        let end = seek(from, SeekFrom::Hole(start)).map_err(CopyError::read)?.min(size);
+        seek(from, SeekFrom::Start(start)).map_err(CopyError::read)?;
+        seek(to, SeekFrom::Start(start)).map_err(CopyError::write)?;
         copy_bytes(from, to, end.saturating_sub(start), progress, buffer)?;
         position = end.max(position + 1);
     }
-    ftruncate(to, size)?;
-    Ok(())
+    ftruncate(to, size).map_err(CopyError::write)
 }

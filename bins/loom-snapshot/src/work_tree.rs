@@ -27,7 +27,7 @@ use crate::progress::Progress;
 use crate::questions::{Questions, checked};
 use crate::repository::{Answers, Asked, Repository};
 use crate::source_index::{self, SourceIndex};
-use crate::special;
+use crate::special::Specials;
 use crate::stat::StatData;
 use crate::sums::{Files, Sums, Tracked, add_repository};
 use crate::transfer::Transfer;
@@ -154,7 +154,8 @@ impl Job<'_> {
         let to = open_root(self.copy)
             .map_err(|e| cannot_write(format_args!("cannot open `{}`", self.copy.display()), e))?;
         let Request { transfer, progress, .. } = *self.request;
-        let pool = Pool { source: from.as_fd(), copy: to.as_fd(), transfer, progress };
+        let (from, to) = (from.as_fd(), to.as_fd());
+        let pool = Pool { source: from, copy: to, transfer, progress, specials: None };
         let index = &source.index;
         let path = |at: usize| {
             let path = index.path(&index.entries[at]);
@@ -162,14 +163,12 @@ impl Job<'_> {
             (!is_again && !index.entries[at].is_sparse_folder()).then_some(path)
         };
         let tally = || Tracked { source, sums: Sums::default() };
-        let (tracked, special) = thread::scope(|scope| {
-            let paths = index.entries.iter().map(|entry| index.path(entry));
-            let special = scope.spawn(|| special::notes(&pool, &self.repository.git, paths));
-            let tracked = pool.copy(index.entries.len(), path, tally);
-            (tracked, special.join().expect("no thread panics"))
-        });
-        let tracked = Sums::join(tracked?.into_iter().map(|tally| tally.sums).collect());
-        let mut files = Files { notes: special?, clean: tracked.clean, counts: Counts::default() };
+        let specials = Specials::default();
+        let listing = Pool { specials: Some(&specials), ..pool };
+        let tracked = listing.copy(index.entries.len(), path, tally)?;
+        let tracked = Sums::join(tracked.into_iter().map(|tally| tally.sums).collect());
+        let notes = specials.notes(from, &self.repository.git)?;
+        let mut files = Files { notes, clean: tracked.clean, counts: Counts::default() };
         files.counts.tracked = tracked.files;
         files.counts.deleted = tracked.missing;
         files.counts.symlinks = tracked.symlinks;

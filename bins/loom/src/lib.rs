@@ -11,7 +11,6 @@ mod launch;
 mod list;
 mod search;
 mod shipped;
-mod suggest;
 mod version;
 
 use std::ffi::{OsStr, OsString};
@@ -163,7 +162,7 @@ impl Dispatcher<'_> {
         let failure = Failure::new(Kind::NoSuchCommand, format!("no such command: `{shown}`"));
         let known = self.search.all().into_keys().chain(shipped::built_in());
         let known = known.chain(aliases.names().map(|(name, _)| name.to_owned()));
-        let near = suggest::nearest(&shown, known);
+        let near = libloom_entry::nearest(&shown, known);
         let failure = match near.as_slice() {
             [] => failure,
             names => failure.hint(format!("did you mean {}?", quoted(names))),

@@ -166,6 +166,12 @@ impl Node {
         }
     }
 
+    /// The job's name in the workflow, which all copies of a parallel job share.
+    pub fn base_name(&self) -> &str {
+        // A name has neither blank nor colon; the label of a copy goes on with `: […]` or ` k/n`.
+        self.label.split([' ', ':']).next().unwrap_or(&self.label)
+    }
+
     fn clear_provenance(&mut self) {
         self.position = None;
         self.steps.iter_mut().for_each(|step| step.position = None);

@@ -34,7 +34,7 @@
 //!         ├── artifacts.json                                             ArtifactManifest
 //!         ├── artifacts/<path>…         extracted files
 //!         ├── artifacts/artifacts.tar.gz
-//!         └── attempts/<n>/…            earlier attempts, each laid out like the job
+//!         └── attempts/<n>/…            earlier attempts, from 1, each laid out like the job
 //! ```
 //!
 //! A workspace has `logs/<run_id>` and `receipts/<run_id>.json` of its run as links into the
@@ -275,9 +275,14 @@ impl JobLayout {
         self.folder.join("artifacts.json")
     }
 
+    /// Folder of all earlier attempts.
+    pub fn attempts(&self) -> PathBuf {
+        self.folder.join("attempts")
+    }
+
     /// An earlier attempt, from 1, laid out like the job itself.
     pub fn attempt(&self, number: u32) -> JobLayout {
-        JobLayout { folder: self.folder.join("attempts").join(number.to_string()) }
+        JobLayout { folder: self.attempts().join(number.to_string()) }
     }
 }
 

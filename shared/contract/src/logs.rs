@@ -220,8 +220,11 @@ pub struct JobEntry {
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// Wall time; 0 for a job that never ran.
+    /// Wall time of its last attempt; 0 for a job that never ran.
     pub duration_ms: u64,
+    /// How often it was tried; 0 for a job that never ran.
+    #[serde(default)]
+    pub attempts: u32,
     /// Its manifest.
     pub manifest_path: String,
 }
@@ -243,6 +246,9 @@ pub struct JobSummary {
     pub stage: String,
     /// Where it ran.
     pub provider: Provider,
+    /// Which attempt this is, from 1; 0 for a job that never ran.
+    #[serde(default)]
+    pub attempt: u32,
     /// How it ended.
     pub status: Status,
     /// Why it did not succeed.
@@ -314,6 +320,37 @@ pub struct JobManifest {
     /// What was extracted, where something was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<ArtifactsEntry>,
+    /// How often the job was tried, this attempt included; 0 for a job that never ran.
+    #[serde(default)]
+    pub attempts: u32,
+    /// The attempts before this one, which failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_attempts: Vec<AttemptEntry>,
+    /// The run in which the job succeeded, where this one took that as given (`--failed`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_in: Option<String>,
+}
+
+/// An earlier attempt in a job's manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AttemptEntry {
+    /// Which one, from 1.
+    pub attempt: u32,
+    /// How it ended.
+    pub status: Status,
+    /// Why it did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The same for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Exit code of its shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Wall time.
+    pub duration_ms: u64,
+    /// Its manifest, in a folder laid out like the job's own.
+    pub manifest_path: String,
 }
 
 /// One step in a job's manifest.

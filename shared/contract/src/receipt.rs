@@ -107,8 +107,11 @@ pub struct JobLine {
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// Wall time.
+    /// Wall time of its last attempt.
     pub duration_ms: u64,
+    /// How often it was tried; 0 for a job that never ran.
+    #[serde(default)]
+    pub attempts: u32,
 }
 
 /// What the executor did.

@@ -67,6 +67,8 @@ pub enum Reason {
     Manual,
     /// It was not among the jobs asked for.
     NotSelected,
+    /// Another job failed, and the run was to stop at the first failure.
+    FailFast,
     /// There was nothing to do.
     NothingToDo,
     /// The provider the job needs is not there.

@@ -18,6 +18,7 @@ mod options;
 mod panics;
 mod repository;
 mod siblings;
+mod suggest;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ pub use failure::{Failure, Kind, OrFail};
 pub use options::SharedOptions;
 pub use repository::repository_root;
 pub use siblings::{NoSuchSibling, Siblings, is_executable};
+pub use suggest::nearest;
 
 /// Runs a command from its arguments to its exit code.
 ///

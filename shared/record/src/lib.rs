@@ -4,6 +4,7 @@
 
 #![warn(missing_docs)]
 
+pub mod attempts;
 pub mod complete;
 pub mod events;
 pub mod lock;

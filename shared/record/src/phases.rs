@@ -186,6 +186,18 @@ impl PhaseLedger {
         }
     }
 
+    /// Forgets an attempt of a job that is over and of which `steps` steps began: the report is
+    /// about the attempt that counts, as is what the job's folder holds.
+    pub fn forget_attempt(&mut self, job_id: &str, steps: u64) {
+        let line = std::mem::take(self.line_of(Some(job_id)));
+        for phase in line.seen.iter() {
+            let times = if phase == PhaseCode::StepExecute { steps } else { 1 };
+            for counts in [&mut self.started, &mut self.finished] {
+                counts[phase as usize] = counts[phase as usize].saturating_sub(times);
+            }
+        }
+    }
+
     /// Takes note of something wrong that boundaries alone do not show.
     pub fn violation(
         &mut self,
@@ -255,6 +267,24 @@ mod tests {
     use PhaseCode as P;
 
     use super::*;
+
+    #[test]
+    fn attempt_that_is_forgotten_leaves_no_trace() {
+        let mut ledger = PhaseLedger::new();
+        phase(&mut ledger, None, P::RunBootstrap);
+        let once = ledger.coverage();
+        for _ in 0..2 {
+            phase(&mut ledger, Some("a"), P::JobProviderPrepare);
+            ledger.observe(Some("a"), P::JobExecution, Start);
+            phase(&mut ledger, Some("a"), P::StepExecute);
+            phase(&mut ledger, Some("a"), P::StepExecute);
+            ledger.observe(Some("a"), P::JobExecution, Finish);
+            phase(&mut ledger, Some("a"), P::JobCleanup);
+            ledger.forget_attempt("a", 2);
+        }
+        assert_eq!(ledger.coverage(), once);
+        assert!(ledger.violations.is_empty());
+    }
 
     fn phase(ledger: &mut PhaseLedger, job: Option<&str>, phase: P) {
         ledger.observe(job, phase, Start);

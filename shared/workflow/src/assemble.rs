@@ -18,7 +18,7 @@ use crate::source::{Mark, Sources};
 pub(crate) fn check_needs(
     check: &mut Checker<'_>,
     drafts: &[Draft],
-    templates: &HashSet<&str>,
+    names: &HashSet<&str>,
     stages: &[String],
 ) {
     let order = |stage: &str| stages.iter().position(|known| known == stage);
@@ -28,7 +28,10 @@ pub(crate) fn check_needs(
         for (need, mark) in draft.needs.iter().flatten() {
             let own = &draft.node;
             let Some(needed) = jobs.get(&*need.job) else {
-                note_unknown(check, own, need, *mark, &jobs, templates);
+                if !is_told(check, need, *mark, names) {
+                    let possible = possible_needs(draft, &jobs, &order);
+                    note_unknown(check, need, *mark, &possible);
+                }
                 continue;
             };
             let (theirs, ours) = (order(&needed.node.stage), order(&own.stage));
@@ -52,24 +55,35 @@ pub(crate) fn check_needs(
     check_circles(check, drafts, &jobs);
 }
 
-fn note_unknown(
-    check: &mut Checker<'_>,
-    own: &Node,
-    need: &Need,
-    mark: Mark,
-    jobs: &BTreeMap<&str, &Draft>,
-    templates: &HashSet<&str>,
-) {
-    if is_template(&need.job) && templates.contains(&*need.job) {
+/// Jobs that `draft` could need without another mistake.
+fn possible_needs<'d>(
+    draft: &Draft,
+    jobs: &BTreeMap<&'d str, &'d Draft>,
+    order: &dyn Fn(&str) -> Option<usize>,
+) -> Vec<&'d str> {
+    let is_needed = |name: &str| draft.needs.iter().flatten().any(|(need, _)| need.job == name);
+    let is_later = |other: &Draft| order(&other.node.stage) > order(&draft.node.stage);
+    let others = jobs
+        .iter()
+        .filter(|(name, other)| **name != draft.node.id && !is_needed(name) && !is_later(other));
+    others.map(|(name, _)| *name).collect()
+}
+
+/// Whether the name is a template, which is told here, or a job whose own mistakes are.
+fn is_told(check: &mut Checker<'_>, need: &Need, mark: Mark, names: &HashSet<&str>) -> bool {
+    let is_known = names.contains(&*need.job);
+    if is_known && is_template(&need.job) {
         let message = format!("\"{}\" is a template, which never runs", need.job);
         check.note(Problem::error(mark, message).fix("need a job that extends it"));
+    }
+    is_known
+}
+
+fn note_unknown(check: &mut Checker<'_>, need: &Need, mark: Mark, possible: &[&str]) {
+    let near = check.nearest(&need.job, possible.iter().copied());
+    if near.is_none() && !check.complete {
         return;
     }
-    if templates.contains(&*need.job) {
-        return;
-    }
-    let others = jobs.keys().copied().filter(|name| *name != own.id);
-    let near = check.nearest(&need.job, others);
     let mut problem = Problem::error(mark, format!("unknown job \"{}\" in needs", need.job))
         .fix("name a job of this workflow")
         .did_you_mean(near);

@@ -1,5 +1,7 @@
 //! What every keyword's check is made of: typed access to nodes that notes a problem and goes on.
 
+use std::collections::BTreeMap;
+
 use crate::names::nearest;
 use crate::problem::Problem;
 use crate::source::{Mark, Sources};
@@ -13,9 +15,12 @@ pub(crate) struct Checker<'s> {
     pub(crate) workflow: &'s str,
     /// Whether a file of the repository is there.
     pub(crate) exists: &'s dyn Fn(&str) -> bool,
+    /// `false`: an include or a file could not be read, so a name that is not known may be defined
+    /// there.
+    pub(crate) complete: bool,
     problems: Vec<Problem>,
     /// Mistyped keys with what they were meant to be: that one is not missed as well.
-    meant: Vec<(Mark, String)>,
+    meant: BTreeMap<Mark, String>,
     /// Names that may still be compared in search of the nearest.
     comparisons: usize,
 }
@@ -34,8 +39,9 @@ impl<'s> Checker<'s> {
             sources,
             workflow,
             exists,
+            complete: true,
             problems,
-            meant: Vec::new(),
+            meant: BTreeMap::new(),
             comparisons: MAX_COMPARISONS,
         }
     }
@@ -65,10 +71,12 @@ impl<'s> Checker<'s> {
     }
 
     /// `expected WANTED for "KEY", got KIND`.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn wrong_type(&mut self, node: &Node, wanted: &str, key: &str) {
         self.wrong_type_fix(node, wanted, key, None);
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn wrong_type_fix(
         &mut self,
         node: &Node,
@@ -92,6 +100,7 @@ impl<'s> Checker<'s> {
         self.note(problem);
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn mapping<'n>(&mut self, node: &'n Node, key: &str) -> Option<&'n Mapping> {
         let mapping = node.as_mapping();
         if mapping.is_none() {
@@ -100,6 +109,7 @@ impl<'s> Checker<'s> {
         mapping
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn sequence<'n>(&mut self, node: &'n Node, key: &str) -> Option<&'n [Node]> {
         let items = node.as_sequence();
         if items.is_none() && node.kind() != Kind::Refused {
@@ -117,6 +127,7 @@ impl<'s> Checker<'s> {
     }
 
     /// A string that is not empty.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn text<'n>(&mut self, node: &'n Node, key: &str) -> Option<&'n str> {
         let text = self.any_text(node, key)?;
         if text.trim().is_empty() {
@@ -129,7 +140,18 @@ impl<'s> Checker<'s> {
         Some(text)
     }
 
+    /// The same where a number or a word such as `true` would be wrong with quotes too.
+    #[cfg_attr(test, track_caller)]
+    pub(crate) fn name<'n>(&mut self, node: &'n Node, key: &str) -> Option<&'n str> {
+        if node.as_string().is_none() {
+            self.wrong_type_fix(node, "string", key, Some("write a string"));
+            return None;
+        }
+        self.text(node, key)
+    }
+
     /// A string, also an empty one.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn any_text<'n>(&mut self, node: &'n Node, key: &str) -> Option<&'n str> {
         let text = node.as_string();
         if text.is_none() {
@@ -139,6 +161,7 @@ impl<'s> Checker<'s> {
     }
 
     /// A list of strings that are not empty, with the place of each.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn texts(&mut self, node: &Node, key: &str) -> Option<Vec<(String, Mark)>> {
         let items = self.sequence(node, key)?;
         let mut texts = Vec::with_capacity(items.len());
@@ -151,6 +174,7 @@ impl<'s> Checker<'s> {
     }
 
     /// The same with at least one entry, and without the places.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn some_texts(&mut self, node: &Node, key: &str) -> Option<Vec<String>> {
         let texts = self.texts(node, key)?;
         if node.as_sequence().is_some_and(<[Node]>::is_empty) {
@@ -164,6 +188,7 @@ impl<'s> Checker<'s> {
     }
 
     /// A string or a list of strings.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn one_or_more(&mut self, node: &Node, key: &str) -> Option<Vec<String>> {
         match node.kind() {
             Kind::String => self.text(node, key).map(|text| vec![text.to_owned()]),
@@ -171,6 +196,7 @@ impl<'s> Checker<'s> {
         }
     }
 
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn boolean(&mut self, node: &Node, key: &str) -> Option<bool> {
         if node.kind() == Kind::Boolean {
             return node.as_text().map(|text| text.eq_ignore_ascii_case("true"));
@@ -191,6 +217,7 @@ impl<'s> Checker<'s> {
     }
 
     /// A whole number within limits.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn integer(
         &mut self,
         node: &Node,
@@ -222,19 +249,23 @@ impl<'s> Checker<'s> {
     }
 
     /// One of a few words.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn word<T: Copy>(
         &mut self,
         node: &Node,
         key: &str,
         words: &[(&'static str, T)],
     ) -> Option<T> {
-        let text = self.any_text(node, key)?;
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let fix = format!("write one of {}", known.join(", "));
+        let Some(text) = node.as_string() else {
+            self.wrong_type_fix(node, "string", key, Some(&fix));
+            return None;
+        };
         let found = words.iter().find(|(word, _)| *word == text);
         if found.is_none() {
-            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             let message = format!("unknown value \"{text}\" for \"{key}\"");
-            let mut problem = Problem::error(node.mark, message)
-                .fix(format!("write one of {}", known.join(", ")));
+            let mut problem = Problem::error(node.mark, message).fix(fix);
             if let Some(word) = self.nearest(text, known.iter().copied()) {
                 problem = problem.did_you_mean(Some(word)).edit(node.mark, word);
             }
@@ -244,33 +275,73 @@ impl<'s> Checker<'s> {
     }
 
     /// Notes every key that is not among `known`; `place` is such as `in job "build"`.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn unknown_keys(&mut self, mapping: &Mapping, known: &[&str], place: &str) {
         for entry in mapping.iter().filter(|entry| !known.contains(&&*entry.key)) {
-            self.unknown_key(entry, known, place);
+            self.unknown_key(mapping, entry, known, place);
         }
     }
 
-    pub(crate) fn unknown_key(&mut self, entry: &Entry, known: &[&str], place: &str) {
+    #[cfg_attr(test, track_caller)]
+    pub(crate) fn unknown_key(
+        &mut self,
+        mapping: &Mapping,
+        entry: &Entry,
+        known: &[&str],
+        place: &str,
+    ) {
         let message = format!("unknown key \"{}\" {place}", entry.key);
         let problem = Problem::error(entry.key_mark, message);
-        let near = self.nearest(&entry.key, known.iter().copied());
-        if let Some(near) = near {
-            self.meant.push((entry.key_mark, near.to_owned()));
-        }
+        let near = self.meant_key(mapping, entry, known);
         self.note(match near {
             Some(near) => problem.did_you_mean(Some(near)).edit(entry.key_mark, near),
             None => problem.fix("remove it"),
         });
     }
 
+    /// The known key that a mistyped one was meant to be, and remembers it: the nearest that its
+    /// mapping does not have.
+    pub(crate) fn meant_key<'k>(
+        &mut self,
+        mapping: &Mapping,
+        entry: &Entry,
+        known: &[&'k str],
+    ) -> Option<&'k str> {
+        let mut free = known.to_vec();
+        loop {
+            let near = self.nearest(&entry.key, free.iter().copied())?;
+            self.comparisons = self.comparisons.saturating_sub(mapping.entries.len());
+            if !self.is_taken(mapping, near) {
+                self.meant.insert(entry.key_mark, near.to_owned());
+                return Some(near);
+            }
+            free.retain(|name| *name != near);
+        }
+    }
+
+    /// Whether a mapping has a key, or one that was meant to be it.
+    fn is_taken(&self, mapping: &Mapping, name: &str) -> bool {
+        let is_meant = |mark| self.meant.get(mark).is_some_and(|meant| meant == name);
+        mapping.iter().any(|entry| &*entry.key == name || is_meant(&entry.key_mark))
+    }
+
+    /// Whether a mistyped key within `body` was meant to be `key`.
+    pub(crate) fn is_meant(&self, key: &str, body: Mark) -> bool {
+        let first = Mark { end: body.start, ..body };
+        let last = Mark { start: body.end, ..body };
+        self.meant.range(first..=last).any(|(mark, name)| name == key && body.holds(*mark))
+    }
+
     /// Notes that a key is missing in the mapping at `body`.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn missing(&mut self, body: Mark, key: &str, place: &str) {
         self.missing_at(body, body, key, place);
     }
 
     /// The same, shown at `owner`, such as the job's key.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn missing_at(&mut self, owner: Mark, body: Mark, key: &str, place: &str) {
-        if self.meant.iter().any(|(mark, name)| name == key && body.holds(*mark)) {
+        if self.is_meant(key, body) {
             return;
         }
         let message = format!("missing required key \"{key}\" {place}");

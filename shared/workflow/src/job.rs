@@ -106,13 +106,13 @@ fn empty_node(name: &str, image: Option<Image>) -> GraphNode {
 
 fn place(check: &mut Checker<'_>, node: &mut GraphNode, fields: &Mapping, stages: &[String]) {
     if let Some(value) = fields.get("stage")
-        && let Some(stage) = check.text(value, "stage")
+        && let Some(stage) = check.name(value, "stage")
     {
         check_stage(check, value, stage, stages);
         node.stage = stage.to_owned();
     }
     if let Some(value) = fields.get("target")
-        && let Some(target) = check.text(value, "target")
+        && let Some(target) = check.name(value, "target")
         && target != "linux"
     {
         let message = format!("target \"{target}\" is not supported: jobs run on linux only");

@@ -4,7 +4,7 @@
 //! comes back as [`Diagnostic`]s, all of them, in order of position. The way is
 //!
 //! ```text
-//! yaml (text → spanned tree) → load (includes) → resolve (extends, default) → job, keywords
+//! yaml (text → spanned tree, with a syntax error by blocks) → load (includes) → resolve (extends, default) → job, keywords
 //! (checks) → assemble (names between jobs, graph, digest)
 //! ```
 //!
@@ -14,9 +14,14 @@
 #![warn(missing_docs)]
 
 mod assemble;
+mod blocks;
 mod canonical;
 mod check;
+#[cfg(test)]
+mod coverage;
 mod explain;
+#[cfg(test)]
+mod fixtures;
 mod job;
 mod keywords;
 mod load;
@@ -84,8 +89,9 @@ impl Compiled {
 pub fn compile(path: &str, bytes: Vec<u8>, files: &Files<'_>) -> Compiled {
     let mut loader = load::Loader::new(files.read);
     let root = loader.workflow(path, bytes);
-    let load::Loader { sources, problems, .. } = loader;
+    let load::Loader { sources, problems, complete, .. } = loader;
     let mut check = check::Checker::new(&sources, path, files.exists, problems);
+    check.complete = complete;
     let graph = root.and_then(|root| workflow::compile(&mut check, &root));
     let diagnostics = problem::into_diagnostics(check.into_problems(), &sources);
     Compiled { sources, diagnostics, graph }

@@ -14,6 +14,8 @@ use crate::yaml;
 
 /// Most files that one workflow is made of, each counted as often as it is included.
 const MAX_INCLUDES: usize = 1000;
+/// Most text of all included files, each counted as often as it is included.
+const MAX_BYTES: usize = 16 << 20;
 /// Longest chain of includes.
 const MAX_DEPTH: usize = 50;
 const LOCAL_FIX: &str = "set include.local to .loom/templates/<name>.yml or .yaml";
@@ -25,8 +27,11 @@ pub(crate) struct Loader<'a> {
     read: Read<'a>,
     pub(crate) sources: Sources,
     pub(crate) problems: Vec<Problem>,
+    /// `false`: something that the workflow is made of could not be read.
+    pub(crate) complete: bool,
     included: usize,
-    /// Files that were read, so that one is parsed once however often it is included.
+    bytes: usize,
+    /// Files that were read, so that what is wrong with one is told once.
     known: HashMap<String, Option<FileId>>,
     /// Files from the workflow to the one being resolved.
     stack: Vec<String>,
@@ -38,22 +43,23 @@ impl<'a> Loader<'a> {
             read,
             sources: Sources::default(),
             problems: Vec::new(),
+            complete: true,
             included: 0,
+            bytes: 0,
             known: HashMap::new(),
             stack: Vec::new(),
         }
     }
 
-    /// The merged root mapping of a workflow; `None` when a file could not be parsed, because
-    /// what would then be missing would only cause more problems that are none.
+    /// The merged root mapping of a workflow; `None` when nothing of the file itself can be read.
     pub(crate) fn workflow(&mut self, path: &str, bytes: Vec<u8>) -> Option<Node> {
         self.stack.push(path.to_owned());
-        let file = self.file(path, bytes)?;
-        self.resolve(file)
+        let (file, tree) = self.file(path, bytes)?;
+        self.resolve(file, tree)
     }
 
-    /// Parses one file and keeps its tree.
-    fn file(&mut self, path: &str, bytes: Vec<u8>) -> Option<FileId> {
+    /// Parses one file. What it may hold beyond its tree is missed, but not what is in it.
+    fn file(&mut self, path: &str, bytes: Vec<u8>) -> Option<(FileId, Node)> {
         let (text, refused) = match yaml::decode(bytes) {
             Ok(text) => (text, None),
             Err((valid, refused)) => (valid, Some(refused)),
@@ -62,26 +68,24 @@ impl<'a> Loader<'a> {
         if let Some(refused) = refused {
             let at = as_u32(refused.at);
             let mark = Mark { file, start: at, end: at };
-            self.problems.push(
-                Problem::error(mark, refused.message).code(code::YAML_SYNTAX).fix(refused.fix),
-            );
+            self.problems
+                .push(Problem::error(mark, refused.message).code(refused.code).fix(refused.fix));
             return None;
         }
-        let (tree, mut problems) = yaml::parse(file, &self.sources.file(file).text);
-        let broken = tree.is_none() && !problems.is_empty();
+        let yaml::Read { root, mut problems, complete } =
+            yaml::read(file, &self.sources.file(file).text);
+        self.complete &= complete;
+        let broken = root.is_none() && !problems.is_empty();
         self.problems.append(&mut problems);
         if broken {
             return None;
         }
         let start = Mark { file, start: 0, end: 0 };
-        let tree = tree.unwrap_or_else(|| Node::new(Value::Empty, start));
-        self.sources.file_mut(file).tree = Some(tree);
-        Some(file)
+        Some((file, root.unwrap_or_else(|| Node::new(Value::Empty, start))))
     }
 
     /// The root mapping of a parsed file with its includes merged below it.
-    fn resolve(&mut self, file: FileId) -> Option<Node> {
-        let tree = self.sources.file(file).tree.clone()?;
+    fn resolve(&mut self, file: FileId, tree: Node) -> Option<Node> {
         let Node { value: Value::Mapping(mut mapping), mark, stratum, under } = tree else {
             self.not_a_mapping(file, &tree);
             return None;
@@ -89,12 +93,14 @@ impl<'a> Loader<'a> {
         let include = mapping.remove("include");
         let own = Node { value: Value::Mapping(mapping), mark, stratum, under };
         let Some(include) = include else { return Some(own) };
-        let mut below = Some(Node::new(Value::Mapping(Mapping::default()), own.mark));
+        let mut below = Node::new(Value::Mapping(Mapping::default()), own.mark);
         for (place, path) in self.include_paths(&include) {
-            let included = self.include(place, &path);
-            below = below.zip(included).map(|(below, included)| merge(below, included));
+            match self.include(place, &path) {
+                Some(included) => below = merge(below, included),
+                None => self.complete = false,
+            }
         }
-        below.map(|below| merge(below, own))
+        Some(merge(below, own))
     }
 
     fn not_a_mapping(&mut self, file: FileId, tree: &Node) {
@@ -123,9 +129,12 @@ impl<'a> Loader<'a> {
                 let fix = "write a list of {local: .loom/templates/<name>.yml}";
                 self.problems.push(Problem::error(include.value.mark, message).fix(fix));
             }
+            self.complete = false;
             return Vec::new();
         };
-        items.to_vec().iter().filter_map(|item| self.include_path(item)).collect()
+        let paths: Vec<_> = items.iter().filter_map(|item| self.include_path(item)).collect();
+        self.complete &= paths.len() == items.len();
+        paths
     }
 
     fn include_path(&mut self, item: &Node) -> Option<(Mark, String)> {
@@ -159,29 +168,39 @@ impl<'a> Loader<'a> {
         path.map(|path| (local.value.mark, path.to_owned()))
     }
 
-    /// The root mapping of an included file; an empty one where including it makes no sense.
+    /// The root mapping of an included file.
     fn include(&mut self, place: Mark, path: &str) -> Option<Node> {
         self.included += 1;
-        if let Some(problem) = self.refused(place, path) {
+        if let Some(problem) = self.refused(place) {
             self.problems.push(problem);
+            return None;
+        }
+        // A circle adds nothing that was not read.
+        if self.stack.iter().any(|earlier| earlier == path) {
+            let chain = format!("{} -> {path}", self.stack.join(" -> "));
+            let message = format!("resolve include cycle by removing one include edge: {chain}");
+            self.problems.push(Problem::error(place, message));
             return Some(Node::new(Value::Mapping(Mapping::default()), place));
         }
         self.stack.push(path.to_owned());
-        let file = match self.known.get(path) {
-            Some(known) => *known,
+        let read = match self.known.get(path) {
+            Some(known) => known.and_then(|file| self.again(file)),
             None => {
-                let file = self.read_include(place, path);
-                self.known.insert(path.to_owned(), file);
-                file
+                let read = self.read_include(place, path);
+                self.known.insert(path.to_owned(), read.as_ref().map(|(file, _)| *file));
+                read
             }
         };
-        let root = file.and_then(|file| self.resolve(file));
+        let root = read.and_then(|(file, tree)| {
+            self.bytes += self.sources.file(file).text.len();
+            self.resolve(file, tree)
+        });
         self.stack.pop();
         root
     }
 
-    /// What forbids to include `path` here.
-    fn refused(&self, place: Mark, path: &str) -> Option<Problem> {
+    /// What forbids another include.
+    fn refused(&self, place: Mark) -> Option<Problem> {
         let limit = |message: String, fix: &str| {
             Some(Problem::error(place, message).code(code::LIMIT).fix(fix))
         };
@@ -192,14 +211,19 @@ impl<'a> Loader<'a> {
             let message = format!("more than {MAX_INCLUDES} includes");
             return limit(message, "include each file once");
         }
-        self.stack.iter().any(|earlier| earlier == path).then(|| {
-            let chain = format!("{} -> {path}", self.stack.join(" -> "));
-            let message = format!("resolve include cycle by removing one include edge: {chain}");
-            Problem::error(place, message)
-        })
+        if self.bytes > MAX_BYTES {
+            let message = format!("includes hold more than {} MiB together", MAX_BYTES >> 20);
+            return limit(message, "include each file once");
+        }
+        None
     }
 
-    fn read_include(&mut self, place: Mark, path: &str) -> Option<FileId> {
+    /// A file that was read before: its tree went into another place.
+    fn again(&self, file: FileId) -> Option<(FileId, Node)> {
+        yaml::read(file, &self.sources.file(file).text).root.map(|tree| (file, tree))
+    }
+
+    fn read_include(&mut self, place: Mark, path: &str) -> Option<(FileId, Node)> {
         match (self.read)(path) {
             Ok(bytes) => self.file(path, bytes),
             Err(error) => {

@@ -3,15 +3,16 @@
 use crate::source::Mark;
 use crate::tree::{Node, Value};
 
-/// Pointer to the smallest value of `tree` that holds `mark`; a key counts to its value.
+/// Pointer to the smallest value of `tree` that holds `mark`; a key counts to its value, and so
+/// does a tag or an anchor before it.
 pub(crate) fn pointer_to(tree: &Node, mark: Mark) -> String {
     let mut pointer = String::new();
     let mut node = tree;
     while node.mark != mark {
-        let Some((token, child, on_key)) = child_at(node, mark) else { break };
+        let Some((token, child, ends)) = child_at(node, mark) else { break };
         pointer.push('/');
         pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
-        if on_key {
+        if ends {
             break;
         }
         node = child;
@@ -19,23 +20,40 @@ pub(crate) fn pointer_to(tree: &Node, mark: Mark) -> String {
     pointer
 }
 
-/// The child that holds `mark`, its token, and whether the mark lies on its key. Children of a
-/// parsed tree stand in order of position.
+/// The value that stands at `mark`, but for its key.
+pub(crate) fn value_at(tree: &Node, mark: Mark) -> Option<&Node> {
+    let mut node = tree;
+    while node.mark != mark {
+        node = child_at(node, mark).filter(|(_, _, ends)| !ends)?.1;
+    }
+    Some(node)
+}
+
+/// The child that `mark` belongs to, its token, and whether the pointer ends there: the mark lies on
+/// its key, or before its value (an anchor, a tag). Children of a parsed tree stand in order of
+/// position.
 fn child_at(node: &Node, mark: Mark) -> Option<(String, &Node, bool)> {
     match &node.value {
         Value::Mapping(mapping) => {
             let entries = &mapping.entries;
             let after = entries.partition_point(|entry| entry.key_mark.start <= mark.start);
             let entry = entries.get(after.checked_sub(1)?)?;
-            let on_key = entry.key_mark.holds(mark);
+            let before = entry.key_mark.end <= mark.start && mark.end <= entry.value.mark.start;
+            let on_key = entry.key_mark.holds(mark) || before;
             let found = on_key || entry.value.mark.holds(mark);
             found.then(|| (entry.key.to_string(), &entry.value, on_key))
         }
         Value::Sequence(items) => {
             let after = items.partition_point(|item| item.mark.start <= mark.start);
-            let index = after.checked_sub(1)?;
-            let item = &items[index];
-            item.mark.holds(mark).then(|| (index.to_string(), item, false))
+            let holds = |index: &usize| items[*index].mark.holds(mark);
+            let before = |item: &Node| mark.end <= item.mark.start;
+            match after.checked_sub(1).filter(holds) {
+                Some(index) => Some((index.to_string(), &items[index], false)),
+                None => {
+                    let next = items.get(after).filter(|item| before(item))?;
+                    Some((after.to_string(), next, true))
+                }
+            }
         }
         _ => None,
     }

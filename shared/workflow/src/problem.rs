@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use libloom_contract::diagnostic::{Diagnostic, Edit, Related, Severity, WF_SCHEMA_V1};
 
-use crate::pointer::pointer_to;
-use crate::source::{Mark, Sources};
+use crate::pointer::{pointer_to, value_at};
+use crate::source::{FileId, Mark, Sources};
+use crate::tree::Node;
+use crate::yaml;
 
 /// Codes more specific than [`WF_SCHEMA_V1`].
 pub mod code {
@@ -80,7 +82,10 @@ pub(crate) struct Problem {
 
 impl Problem {
     /// An error with the general code.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn error(mark: Mark, message: impl Into<String>) -> Self {
+        #[cfg(test)]
+        crate::coverage::note_site();
         Problem {
             mark,
             about: None,
@@ -95,6 +100,7 @@ impl Problem {
     }
 
     /// A warning with its code.
+    #[cfg_attr(test, track_caller)]
     pub(crate) fn warning(code: &'static str, mark: Mark, message: impl Into<String>) -> Self {
         Problem { code, severity: Severity::Warning, ..Self::error(mark, message) }
     }
@@ -133,13 +139,26 @@ impl Problem {
         self
     }
 
+    /// Moves it by some bytes.
+    pub(crate) fn shift(&mut self, by: u32) {
+        let edit = self.edit.iter_mut().map(|(mark, _)| mark);
+        let related = self.related.iter_mut().map(|(mark, _)| mark);
+        for mark in [&mut self.mark].into_iter().chain(&mut self.about).chain(related).chain(edit) {
+            *mark = mark.shifted(by);
+        }
+    }
+
     pub(crate) fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 
-    fn place(self, sources: &Sources) -> Diagnostic {
+    fn place(self, sources: &Sources, tree: Option<&Node>) -> Diagnostic {
         let file = sources.file(self.mark.file);
         let related = |(mark, message)| Related { span: sources.span(mark), message };
+        // Another word in place of a block scalar's text would still end in a newline.
+        let is_block = |mark: &Mark| {
+            tree.and_then(|tree| value_at(tree, *mark)).is_some_and(Node::is_block_scalar)
+        };
         let edit = |(mark, replacement): (Mark, String)| Edit {
             file: sources.file(mark.file).path.clone(),
             start: mark.start as usize,
@@ -150,14 +169,14 @@ impl Problem {
         Diagnostic {
             code: self.code.to_owned(),
             severity: self.severity,
-            pointer: file.tree.as_ref().map(|tree| pointer_to(tree, about)).unwrap_or_default(),
+            pointer: tree.map(|tree| pointer_to(tree, about)).unwrap_or_default(),
             span: Some(sources.span(self.mark)),
             message: self.message,
             fix: self.fix,
             suggestion: self.suggestion,
             related: self.related.into_iter().map(related).collect(),
             include_chain: if file.chain.len() > 1 { file.chain.clone() } else { Vec::new() },
-            edit: self.edit.map(edit),
+            edit: self.edit.filter(|(mark, _)| !is_block(mark)).map(edit),
         }
     }
 }
@@ -170,10 +189,18 @@ pub(crate) const MAX_PROBLEMS: usize = 1000;
 pub(crate) fn into_diagnostics(mut problems: Vec<Problem>, sources: &Sources) -> Vec<Diagnostic> {
     problems.sort_by(|a, b| (a.mark, a.code, &a.message).cmp(&(b.mark, b.code, &b.message)));
     let mut seen = HashSet::new();
+    // Most workflows are right, so trees are not kept for pointers; files come one after another.
+    let mut read: Option<(FileId, Option<Node>)> = None;
     problems
         .into_iter()
         .filter(|problem| seen.insert((problem.mark, problem.message.clone())))
         .take(MAX_PROBLEMS)
-        .map(|problem| problem.place(sources))
+        .map(|problem| {
+            let file = problem.mark.file;
+            if read.as_ref().is_none_or(|(known, _)| *known != file) {
+                read = Some((file, yaml::read(file, &sources.file(file).text).root));
+            }
+            problem.place(sources, read.as_ref().and_then(|(_, tree)| tree.as_ref()))
+        })
         .collect()
 }

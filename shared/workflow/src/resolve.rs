@@ -3,7 +3,7 @@
 //! Resolution order: parse → includes → merge → extends → default → validate, so that a value
 //! written in a template beats one in `default`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use libloom_contract::graph::Layer;
@@ -17,12 +17,24 @@ use crate::tree::{Entry, Kind, Mapping, Node, Stratum, Value};
 /// Longest chain of `extends`.
 pub(crate) const MAX_EXTENDS: usize = 10;
 
+/// The names that `extends` may use.
+pub(crate) struct Known<'k, 'r> {
+    /// Jobs and templates.
+    pub(crate) entries: &'k [&'r Entry],
+    /// Those of which nothing is known but the name.
+    pub(crate) lost: &'k HashSet<&'r str>,
+}
+
 /// All jobs and templates of a workflow by name, and what lies below them.
 pub(crate) struct Layers<'r> {
     jobs: HashMap<&'r str, &'r Entry>,
     parents: HashMap<&'r str, Vec<(&'r str, Mark)>>,
     /// Templates with their own parents merged in; `None` while or because it cannot be made.
     templates: HashMap<&'r str, Option<Rc<Node>>>,
+    /// Jobs and templates that extend what is not there or cannot be read.
+    partial: HashSet<&'r str>,
+    /// `default` cannot be read.
+    no_default: bool,
     below: Option<Node>,
 }
 
@@ -30,18 +42,30 @@ impl<'r> Layers<'r> {
     /// Notes everything that is wrong with `extends`.
     pub(crate) fn new(
         check: &mut Checker<'_>,
-        entries: &[&'r Entry],
+        known: &Known<'_, 'r>,
         default: Option<&Node>,
         variables: Option<&Entry>,
     ) -> Self {
+        let entries = known.entries;
         let jobs: HashMap<&str, &Entry> =
             entries.iter().map(|entry| (&*entry.key, *entry)).collect();
         let mut parents = HashMap::new();
+        let mut partial = HashSet::new();
         for entry in entries {
-            parents.insert(&*entry.key, parents_of(check, entry, &jobs, entries));
+            let (found, all) = parents_of(check, entry, &jobs, known);
+            parents.insert(&*entry.key, found);
+            if !all {
+                partial.insert(&*entry.key);
+            }
         }
-        let mut layers =
-            Layers { jobs, parents, templates: HashMap::new(), below: below(default, variables) };
+        let mut layers = Layers {
+            jobs,
+            parents,
+            templates: HashMap::new(),
+            partial,
+            no_default: default.is_some_and(|node| node.as_mapping().is_none()),
+            below: below(default, variables),
+        };
         layers.check_chains(check, entries);
         layers
     }
@@ -49,6 +73,23 @@ impl<'r> Layers<'r> {
     /// Names of all jobs and templates that some job extends.
     pub(crate) fn extended(&self) -> impl Iterator<Item = &'r str> + '_ {
         self.parents.values().flatten().map(|(name, _)| *name)
+    }
+
+    /// Whether all that the job inherits is known.
+    pub(crate) fn is_whole(&self, name: &str) -> bool {
+        let mut names: Vec<&str> = vec![name];
+        let mut seen: HashSet<&str> = HashSet::new();
+        while let Some(name) = names.pop() {
+            if self.partial.contains(name) {
+                return false;
+            }
+            if seen.insert(name) {
+                names.extend(
+                    self.parents.get(name).into_iter().flatten().map(|(parent, _)| *parent),
+                );
+            }
+        }
+        !self.no_default
     }
 
     /// A job with all layers below it; `None` when a template of it cannot be had.
@@ -148,15 +189,16 @@ fn note_cycle(check: &mut Checker<'_>, chain: &[&str], mark: Mark) {
     check.note(Problem::error(mark, message));
 }
 
-/// The names in `extends`, each with its place; unknown ones become problems.
+/// The names in `extends`, each with its place, and whether these are all; unknown ones become
+/// problems.
 fn parents_of<'r>(
     check: &mut Checker<'_>,
     entry: &'r Entry,
     jobs: &HashMap<&'r str, &'r Entry>,
-    entries: &[&'r Entry],
-) -> Vec<(&'r str, Mark)> {
+    known: &Known<'_, 'r>,
+) -> (Vec<(&'r str, Mark)>, bool) {
     let Some(node) = entry.value.as_mapping().and_then(|fields| fields.get("extends")) else {
-        return Vec::new();
+        return (Vec::new(), true);
     };
     let items = match node.kind() {
         Kind::String => std::slice::from_ref(node),
@@ -164,19 +206,30 @@ fn parents_of<'r>(
         _ => {
             let fix = "name a template, or list several";
             check.wrong_type_fix(node, "string or sequence", "extends", Some(fix));
-            return Vec::new();
+            return (Vec::new(), false);
         }
     };
     let mut parents: Vec<(&str, Mark)> = Vec::new();
+    let mut all = true;
     for item in items {
-        let Some(name) = check.text(item, "extends") else { continue };
+        let Some(name) = check.name(item, "extends") else {
+            all = false;
+            continue;
+        };
         if let Some((_, first)) = parents.iter().find(|(earlier, _)| *earlier == name) {
             let problem = Problem::error(item.mark, format!("\"{name}\" is extended twice"));
             check.note(problem.fix("remove one of the two").related(*first, "first extended here"));
         } else if jobs.contains_key(name) {
             parents.push((name, item.mark));
         } else {
-            let near = check.nearest(name, entries.iter().map(|entry| &*entry.key));
+            all = false;
+            let listed = |other: &str| items.iter().any(|item| item.as_string() == Some(other));
+            let others = known.entries.iter().map(|other| &*other.key);
+            let near =
+                check.nearest(name, others.filter(|other| *other != &*entry.key && !listed(other)));
+            if known.lost.contains(name) || (near.is_none() && !check.complete) {
+                continue;
+            }
             let mut problem = Problem::error(item.mark, format!("unknown template \"{name}\""))
                 .fix("define it here or in an included file")
                 .did_you_mean(near);
@@ -186,7 +239,7 @@ fn parents_of<'r>(
             check.note(problem);
         }
     }
-    parents
+    (parents, all)
 }
 
 fn without_extends(node: &Node) -> Option<Node> {

@@ -4,8 +4,6 @@ use libloom_contract::diagnostic::Span;
 use libloom_contract::graph::{self, Position};
 use sha2::{Digest as _, Sha256};
 
-use crate::tree::Node;
-
 /// One of the files, in order of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FileId(pub(crate) u32);
@@ -23,6 +21,11 @@ impl Mark {
     pub(crate) fn part(self, start: usize, end: usize) -> Mark {
         let at = |offset: usize| (self.start + as_u32(offset)).min(self.end);
         Mark { start: at(start), end: at(end), ..self }
+    }
+
+    /// The same stretch some bytes further on.
+    pub(crate) fn shifted(self, by: u32) -> Mark {
+        Mark { start: self.start + by, end: self.end + by, ..self }
     }
 
     pub(crate) fn holds(self, other: Mark) -> bool {
@@ -44,7 +47,6 @@ pub struct SourceFile {
     pub text: String,
     /// Files from the workflow to this one, itself last; only itself for the workflow.
     pub(crate) chain: Vec<String>,
-    pub(crate) tree: Option<Node>,
     line_starts: Vec<usize>,
 }
 
@@ -52,7 +54,7 @@ impl SourceFile {
     fn new(path: String, text: String, chain: Vec<String>) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let line_starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        SourceFile { path, text, chain, tree: None, line_starts }
+        SourceFile { path, text, chain, line_starts }
     }
 
     /// Line and column of a byte, from 1, the column in characters.
@@ -81,10 +83,6 @@ impl Sources {
 
     pub(crate) fn file(&self, id: FileId) -> &SourceFile {
         &self.files[id.0 as usize]
-    }
-
-    pub(crate) fn file_mut(&mut self, id: FileId) -> &mut SourceFile {
-        &mut self.files[id.0 as usize]
     }
 
     /// The files in order of reading.

@@ -118,6 +118,10 @@ impl Node {
         if self.kind() == Kind::String { self.as_text() } else { None }
     }
 
+    pub(crate) fn is_block_scalar(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if scalar.style == Style::Block)
+    }
+
     /// How much it holds: a value is one, a long text more.
     pub(crate) fn size(&self) -> usize {
         1 + match &self.value {
@@ -125,6 +129,21 @@ impl Node {
             Value::Sequence(items) => items.iter().map(Node::size).sum(),
             Value::Mapping(mapping) => mapping.iter().map(|entry| entry.value.size()).sum(),
             Value::Empty | Value::Refused => 0,
+        }
+    }
+
+    /// Moves this node and all below it, of a tree just parsed, by some bytes.
+    pub(crate) fn shift(&mut self, by: u32) {
+        self.mark = self.mark.shifted(by);
+        match &mut self.value {
+            Value::Sequence(items) => items.iter_mut().for_each(|item| item.shift(by)),
+            Value::Mapping(mapping) => {
+                for entry in &mut mapping.entries {
+                    entry.key_mark = entry.key_mark.shifted(by);
+                    entry.value.shift(by);
+                }
+            }
+            _ => {}
         }
     }
 

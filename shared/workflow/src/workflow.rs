@@ -10,12 +10,13 @@ use crate::job::{self, Draft, Role};
 use crate::keywords::{rules, variables};
 use crate::names::{is_job, is_stage, is_template};
 use crate::problem::{Problem, code};
-use crate::resolve::Layers;
+use crate::resolve::{Known, Layers};
 use crate::source::Mark;
 use crate::tree::{Entry, Kind, Mapping, Node, Stratum};
 
 /// Keys of the root that are no jobs.
-const ROOT_KEYS: &[&str] = &["version", "stages", "include", "workflow", "variables", "default"];
+pub(crate) const ROOT_KEYS: &[&str] =
+    &["version", "stages", "include", "workflow", "variables", "default"];
 
 /// Most values of all jobs together; a small file can be made to hold any number.
 const MAX_SIZE: usize = 500_000;
@@ -24,6 +25,8 @@ const MAX_SIZE: usize = 500_000;
 pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
     let fields = root.as_mapping()?;
     let start = Mark { end: root.mark.start, ..root.mark };
+    // First, so that a mistyped `version` or `stages` is not missed as well.
+    let (entries, lost) = job_entries(check, fields);
     version(check, fields, root.mark);
     let stages = stages(check, fields, root.mark);
     let workflow_rules =
@@ -34,14 +37,17 @@ pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
     if let Some(entry) = default {
         check_default(check, entry, &stages);
     }
-    let entries = job_entries(check, fields);
+    let known = Known { entries: &entries, lost: &lost };
     let mut layers =
-        Layers::new(check, &entries, default.map(|entry| &entry.value), fields.entry("variables"));
+        Layers::new(check, &known, default.map(|entry| &entry.value), fields.entry("variables"));
     let drafts = jobs(check, &entries, &mut layers, &stages);
-    let templates = entries.iter().map(|entry| &*entry.key).collect::<HashSet<_>>();
-    assemble::check_needs(check, &drafts, &templates, &stages);
-    warn_unused(check, &entries, &layers);
-    if !fields.iter().any(|entry| !ROOT_KEYS.contains(&&*entry.key) && !is_template(&entry.key)) {
+    let names = fields.iter().map(|entry| &*entry.key).collect::<HashSet<_>>();
+    assemble::check_needs(check, &drafts, &names, &stages);
+    if check.complete && lost.is_empty() {
+        warn_unused(check, &entries, &layers);
+    }
+    let is_runnable = |entry: &Entry| !ROOT_KEYS.contains(&&*entry.key) && !is_template(&entry.key);
+    if check.complete && !fields.iter().any(is_runnable) {
         let problem = Problem::error(start, "the workflow has no job").about(root.mark);
         check.note(problem.fix("add a job with stage and script; names with a dot are templates"));
     }
@@ -57,30 +63,39 @@ pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
 /// A job or template with all its layers merged, without checking it.
 pub(crate) fn merged_job(check: &mut Checker<'_>, root: &Node, name: &str) -> Option<Node> {
     let fields = root.as_mapping()?;
-    let entries = job_entries(check, fields);
+    let (entries, lost) = job_entries(check, fields);
     let entry = entries.iter().find(|entry| &*entry.key == name)?;
-    Layers::new(check, &entries, fields.get("default"), fields.entry("variables")).job(entry)
+    let known = Known { entries: &entries, lost: &lost };
+    Layers::new(check, &known, fields.get("default"), fields.entry("variables")).job(entry)
 }
 
 fn version(check: &mut Checker<'_>, fields: &Mapping, root: Mark) {
     let Some(node) = fields.get("version") else {
-        let start = Mark { end: root.start, ..root };
-        let problem = Problem::error(start, "missing required key \"version\"").about(root);
-        check.note(problem.fix("add version: v1 at the top"));
+        if check.complete && !check.is_meant("version", root) {
+            let start = Mark { end: root.start, ..root };
+            let problem = Problem::error(start, "missing required key \"version\"").about(root);
+            check.note(problem.fix("add version: v1 at the top"));
+        }
         return;
     };
-    if node.as_string() != Some("v1") && node.kind() != Kind::Refused {
-        let got = node.as_text().unwrap_or(node.kind().word());
-        let problem = Problem::error(node.mark, format!("unknown version \"{got}\""));
-        check.note(problem.fix("write version: v1").edit(node.mark, "v1"));
+    let fix = "write version: v1";
+    match node.as_text().filter(|_| node.kind() != Kind::Null) {
+        None => check.wrong_type_fix(node, "string", "version", Some(fix)),
+        Some("v1") => {}
+        Some(got) => {
+            let problem = Problem::error(node.mark, format!("unknown version \"{got}\""));
+            check.note(problem.fix(fix).edit(node.mark, "v1"));
+        }
     }
 }
 
 fn stages(check: &mut Checker<'_>, fields: &Mapping, root: Mark) -> Vec<String> {
     let Some(node) = fields.get("stages") else {
-        let start = Mark { end: root.start, ..root };
-        let problem = Problem::error(start, "missing required key \"stages\"").about(root);
-        check.note(problem.fix("add stages: [ci], in the order they are to run"));
+        if check.complete && !check.is_meant("stages", root) {
+            let start = Mark { end: root.start, ..root };
+            let problem = Problem::error(start, "missing required key \"stages\"").about(root);
+            check.note(problem.fix("add stages: [ci], in the order they are to run"));
+        }
         return Vec::new();
     };
     let Some(items) = check.sequence(node, "stages") else { return Vec::new() };
@@ -90,7 +105,7 @@ fn stages(check: &mut Checker<'_>, fields: &Mapping, root: Mark) -> Vec<String> 
     let mut stages: Vec<String> = Vec::new();
     let mut seen: HashMap<&str, Mark> = HashMap::new();
     for item in items {
-        let Some(name) = check.text(item, "stages[]") else { continue };
+        let Some(name) = check.name(item, "stages[]") else { continue };
         if !is_stage(name) {
             let message = format!("stage name \"{name}\" must match ^[a-z][a-z0-9_-]{{0,31}}$");
             check.note(Problem::error(item.mark, message).fix("rename it in lower case"));
@@ -132,23 +147,35 @@ fn check_default(check: &mut Checker<'_>, entry: &Entry, stages: &[String]) {
     job::draft(check, "default", entry.key_mark, &entry.value, Role::Part, stages);
 }
 
-/// Entries of the root that are jobs or templates; the others become problems.
-fn job_entries<'r>(check: &mut Checker<'_>, fields: &'r Mapping) -> Vec<&'r Entry> {
+/// Entries of the root that are jobs or templates, and the names of those that would be, were they
+/// right; what is wrong with these becomes a problem.
+fn job_entries<'r>(
+    check: &mut Checker<'_>,
+    fields: &'r Mapping,
+) -> (Vec<&'r Entry>, HashSet<&'r str>) {
     let mut entries = Vec::new();
+    let mut lost = HashSet::new();
     for entry in fields.iter().filter(|entry| !ROOT_KEYS.contains(&&*entry.key)) {
-        let meant = check
-            .nearest(&entry.key, ROOT_KEYS.iter().copied())
-            .filter(|near| fields.get(near).is_none());
+        if entry.value.kind() == Kind::Refused {
+            lost.insert(&*entry.key);
+            continue;
+        }
         let is_body = entry.value.as_mapping().is_some_and(looks_like_job);
-        if let (Some(near), false) = (meant, is_body) {
+        let meant = if is_body { None } else { check.meant_key(fields, entry, ROOT_KEYS) };
+        if let Some(near) = meant {
             let problem =
                 Problem::error(entry.key_mark, format!("unknown root key \"{}\"", entry.key));
             check.note(problem.did_you_mean(Some(near)).edit(entry.key_mark, near));
+        } else if is_stray_keyword(entry) {
+            let message = format!("\"{}\" is a job keyword, not a root key", entry.key);
+            check.note(Problem::error(entry.key_mark, message).fix("move it into \"default\""));
         } else if !is_job(&entry.key) {
             note_bad_name(check, entry, is_body);
+            lost.insert(&*entry.key);
         } else if entry.value.kind() == Kind::Mapping {
             entries.push(entry);
-        } else if entry.value.kind() != Kind::Refused {
+        } else {
+            lost.insert(&*entry.key);
             let message = format!(
                 "expected mapping for job \"{}\", got {}",
                 entry.key,
@@ -158,7 +185,15 @@ fn job_entries<'r>(check: &mut Checker<'_>, fields: &'r Mapping) -> Vec<&'r Entr
             check.note(Problem::error(entry.value.mark, message).fix(fix));
         }
     }
-    entries
+    (entries, lost)
+}
+
+/// A keyword that other tools have at the root; a job may well be called `image` or `cache`.
+fn is_stray_keyword(entry: &Entry) -> bool {
+    let is_job = |fields: &Mapping| {
+        ["stage", "script", "extends"].iter().any(|key| fields.get(key).is_some())
+    };
+    job::KEYS.contains(&&*entry.key) && !entry.value.as_mapping().is_some_and(is_job)
 }
 
 fn looks_like_job(fields: &Mapping) -> bool {
@@ -195,8 +230,12 @@ fn jobs<'r>(
             job::draft(check, &entry.key, entry.key_mark, &entry.value, Role::Part, stages);
             continue;
         }
-        let Some(merged) = layers.job(entry) else { continue };
-        let draft = job::draft(check, &entry.key, entry.key_mark, &merged, Role::Job, stages);
+        // Without all its templates, what a job lacks may stand in one of them.
+        let merged = layers.job(entry);
+        let role =
+            if layers.is_whole(&entry.key) && merged.is_some() { Role::Job } else { Role::Part };
+        let merged = merged.unwrap_or_else(|| entry.value.clone());
+        let draft = job::draft(check, &entry.key, entry.key_mark, &merged, role, stages);
         size += merged.size() * draft.copies.copies.len().max(1);
         if size > MAX_SIZE {
             let message = format!(

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StructureStyle};
 
+use crate::blocks::{self, Recovered};
 use crate::problem::{Problem, code};
 use crate::source::{FileId, Mark, as_u32};
 use crate::syntax_error;
@@ -26,24 +27,27 @@ pub const MAX_NESTING: usize = 64;
 pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, (String, NotText)> {
     if bytes.len() > MAX_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_BYTES >> 20);
-        return Err((String::new(), NotText { at: 0, message, fix: "split it into includes" }));
+        let fix = "split it into includes";
+        return Err((String::new(), NotText { at: 0, code: code::LIMIT, message, fix }));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let valid = String::from_utf8_lossy(&error.as_bytes()[..at]).into_owned();
         let message = format!("byte {at} is not UTF-8");
-        (valid, NotText { at, message, fix: "save the file as UTF-8" })
+        (valid, NotText { at, code: code::YAML_SYNTAX, message, fix: "save the file as UTF-8" })
     })?;
     let unwanted = |(at, c): (usize, char)| match c {
-        '\0' => Some((at, "a NUL character")),
-        '\u{feff}' if at > 0 => Some((at, "a byte order mark inside the file")),
+        '\0' => Some((at, "a NUL character".to_owned())),
+        '\u{feff}' if at > 0 => Some((at, "a byte order mark inside the file".to_owned())),
+        '\t' | '\n' | '\r' => None,
+        c if c < ' ' => Some((at, format!("the control character U+{:04X}", u32::from(c)))),
         _ => None,
     };
     match text.char_indices().find_map(unwanted) {
         None => Ok(text),
         Some((at, what)) => {
             let message = format!("{what} is not allowed");
-            Err((text, NotText { at, message, fix: "remove it" }))
+            Err((text, NotText { at, code: code::YAML_SYNTAX, message, fix: "remove it" }))
         }
     }
 }
@@ -51,11 +55,35 @@ pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, (String, NotText)> {
 /// What makes a file no text.
 pub(crate) struct NotText {
     pub(crate) at: usize,
+    pub(crate) code: &'static str,
     pub(crate) message: String,
     pub(crate) fix: &'static str,
 }
 
-/// Parses a file. Without a tree there is a problem, or the file holds no document.
+/// What a file holds.
+pub(crate) struct Read {
+    /// Absent where nothing of it can be read, or where it holds no document.
+    pub(crate) root: Option<Node>,
+    pub(crate) problems: Vec<Problem>,
+    /// `false`: something may stand in it that is not in `root`, not even as a refused value.
+    pub(crate) complete: bool,
+}
+
+/// Reads a file, with a syntax error as much of it as can be.
+pub(crate) fn read(file: FileId, text: &str) -> Read {
+    let (root, problems) = parse(file, text);
+    if root.is_some() || problems.is_empty() {
+        return Read { root, problems, complete: true };
+    }
+    match blocks::recover(file, text) {
+        None => Read { root, problems, complete: false },
+        Some(Recovered { root, problems, all_named }) => {
+            Read { root: Some(root), problems, complete: all_named }
+        }
+    }
+}
+
+/// Parses a text. Without a tree there is a problem, or the text holds no document.
 pub(crate) fn parse(file: FileId, text: &str) -> (Option<Node>, Vec<Problem>) {
     let mut options = granit_parser::options! {
         disallow_directives: true,
@@ -389,14 +417,18 @@ impl<'t> Builder<'t> {
             seen.insert(text.into(), mark);
             return false;
         };
-        let problem = Problem::error(mark, format!("duplicate key \"{text}\""))
-            .code(code::DUPLICATE_KEY)
-            .fix("remove one of the two")
-            .about(first)
-            .related(first, "first defined here");
-        self.problems.push(problem);
+        self.problems.push(duplicate_key(text, mark, first));
         true
     }
+}
+
+/// The problem of a key that stands twice in a mapping.
+pub(crate) fn duplicate_key(key: &str, mark: Mark, first: Mark) -> Problem {
+    Problem::error(mark, format!("duplicate key \"{key}\""))
+        .code(code::DUPLICATE_KEY)
+        .fix("remove one of the two")
+        .about(first)
+        .related(first, "first defined here")
 }
 
 /// A value as it can be written in a double-quoted scalar.

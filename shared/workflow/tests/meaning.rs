@@ -310,8 +310,92 @@ fn what_is_no_text_is_told_with_its_place() {
         told(b"a: b\nc: \xff\n")
             .starts_with(".loom/workflow.yml:2:4: WF_YAML_SYNTAX : byte 8 is not UTF-8")
     );
-    assert!(told(b"a: \0b\n").contains(":1:4: WF_YAML_SYNTAX : a NUL character"));
+    assert!(told(b"a: \0b\n").contains(":1:4: WF_YAML_SYNTAX /a: a NUL character"));
     assert!(told("a: \u{feff}b\n".as_bytes()).contains("byte order mark"));
     assert!(told(&vec![b'#'; libloom_workflow::MAX_BYTES + 1]).contains("larger than 4 MiB"));
     assert!(told(&b"[".repeat(100)).contains("WF_LIMIT : nested more than 64 levels deep"));
+}
+
+fn told(files: &[(&str, &str)]) -> Vec<String> {
+    compile_files(files).diagnostics.iter().map(short).collect()
+}
+
+#[test]
+fn a_syntax_error_hides_its_own_root_key_alone() {
+    let workflow = "version: v1
+stages: [ci]
+include: [{local: .loom/templates/a.yml}]
+one:
+  stage: ci
+  extends: .lost
+  needs: [two, broken]
+  timeout: 5
+broken:
+  stage: ci
+\tscript: [x]
+two: {stage: c, script: [x]}
+";
+    let template = ".lost:\n  script: [a: b: c]\n.found: {imag: x}\nvariables: {A: \"x}\n";
+    let found = told(&[(".loom/workflow.yml", workflow), (".loom/templates/a.yml", template)]);
+    let expected = [
+        ".loom/workflow.yml:8:12: WF_SCHEMA_V1 /one/timeout: ",
+        ".loom/workflow.yml:11:1: WF_YAML_SYNTAX /broken: ",
+        ".loom/workflow.yml:12:14: WF_SCHEMA_V1 /two/stage: ",
+        ".loom/templates/a.yml:2:16: WF_YAML_SYNTAX /.lost: ",
+        ".loom/templates/a.yml:3:10: WF_SCHEMA_V1 /.found/imag: ",
+        ".loom/templates/a.yml:4:16: WF_YAML_SYNTAX /variables: ",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (line, start) in found.iter().zip(expected) {
+        assert!(line.starts_with(start), "{line}");
+    }
+}
+
+#[test]
+fn what_may_stand_in_a_file_that_cannot_be_read_is_not_missed() {
+    let workflow = "include: [{local: .loom/templates/no.yml}, {local: elsewhere.yml}]
+a: {stage: ci, extends: .unknown, needs: [unknown], when: nevr}
+b: {extends: .bas, image: 5}
+.base: {script: [x]}
+";
+    let found = told(&[(".loom/workflow.yml", workflow)]);
+    let expected = [
+        "1:19: WF_SCHEMA_V1 /include/0/local: included file",
+        "1:52: WF_SCHEMA_V1 /include/1/local: set include.local to",
+        "2:59: WF_SCHEMA_V1 /a/when: unknown value",
+        "3:14: WF_SCHEMA_V1 /b/extends: unknown template \".bas\"; did you mean",
+        "3:27: WF_SCHEMA_V1 /b/image: expected string or mapping",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (line, part) in found.iter().zip(expected) {
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+#[test]
+fn what_is_refused_by_yaml_has_the_pointer_of_its_value() {
+    let workflow = "version: v1
+stages: &s [ci]
+a:
+  stage: !!str ci
+  script:
+    - &x make
+    - !t b
+  image: &i
+    name: x
+  variables: {A: &a x, B: *a}
+";
+    let found = compile_files(&[(".loom/workflow.yml", workflow)]);
+    let pointers: Vec<&str> =
+        found.diagnostics.iter().map(|diagnostic| &*diagnostic.pointer).collect();
+    let expected = [
+        "/stages",
+        "/a/stage",
+        "/a/script/0",
+        "/a/script/1",
+        "/a/image",
+        "/a/variables/A",
+        "/a/variables/B",
+    ];
+    assert_eq!(pointers, expected);
 }

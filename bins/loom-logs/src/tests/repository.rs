@@ -96,6 +96,7 @@ impl Repository {
             status,
             reason: None,
             duration_ms: 3,
+            attempts: 1,
         };
         let mut entries: Vec<JobEntry> =
             (1..jobs).map(|n| entry(format!("job-{n}"), Status::Success)).collect();
@@ -189,5 +190,8 @@ fn job_manifest() -> JobManifest {
         }],
         system_sections: Vec::new(),
         artifacts: None,
+        attempts: 1,
+        earlier_attempts: Vec::new(),
+        finished_in: None,
     }
 }

@@ -9,8 +9,8 @@ use libloom_contract::{
     graph::{AllowFailure, Provider, ScriptSection, Step},
     layout::{JobLayout, RunLayout},
     logs::{
-        ArtifactsEntry, JobEntry, JobManifest, JobSummary, SectionEntry, SectionSummary, StepEntry,
-        StepSummary,
+        ArtifactsEntry, AttemptEntry, JobEntry, JobManifest, JobSummary, SectionEntry,
+        SectionSummary, StepEntry, StepSummary,
     },
     store,
 };
@@ -20,7 +20,7 @@ use super::{
     mend::{Ending, MendedStream, exists, mend_end},
     whole,
 };
-use crate::{events::Subject, phases::PhaseLedger};
+use crate::{attempts, events::Subject, phases::PhaseLedger};
 
 const SECTIONS: [Section; 7] = [
     Section::Provider,
@@ -146,6 +146,7 @@ fn entry(run: &RunLayout, summary: &JobSummary) -> JobEntry {
         status: summary.status,
         reason: summary.reason,
         duration_ms: summary.duration_ms,
+        attempts: summary.attempt,
         manifest_path: run.relative(&run.job(&summary.job_id).manifest()),
     }
 }
@@ -360,6 +361,7 @@ impl Work<'_> {
             label: self.plan.label.clone(),
             stage: self.plan.stage.clone(),
             provider: self.plan.provider,
+            attempt: if begun { self.earlier_attempts().len() as u32 + 1 } else { 0 },
             status: ending.status,
             reason: ending.reason,
             signal: ending.signal(),
@@ -396,7 +398,14 @@ impl Work<'_> {
             steps: parts.steps.iter().map(|step| step.entry.clone()).collect(),
             system_sections: parts.sections.clone(),
             artifacts: self.artifacts(),
+            attempts: summary.attempt,
+            earlier_attempts: self.earlier_attempts(),
+            finished_in: None,
         }
+    }
+
+    fn earlier_attempts(&self) -> Vec<AttemptEntry> {
+        attempts::earlier(self.run, &self.job)
     }
 
     fn artifacts(&self) -> Option<ArtifactsEntry> {

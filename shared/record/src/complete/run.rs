@@ -316,6 +316,7 @@ impl Run<'_> {
             status: job.entry.status,
             reason: job.entry.reason,
             duration_ms: job.entry.duration_ms,
+            attempts: job.entry.attempts,
         };
         listed.map(line).collect()
     }

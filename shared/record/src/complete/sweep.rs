@@ -33,7 +33,9 @@ fn sweep_folder(folder: &Path, is_ours: &dyn Fn(&str) -> bool) -> Result<(), Com
         let name = name.to_string_lossy();
         let kind = entry.file_type().map_err(wrong)?;
         // Extracted files are the user's, whatever they are called.
-        if kind.is_dir() && entry.file_name() != ARTIFACTS {
+        if kind.is_dir() && name.starts_with(TEMPORARY_PREFIX) {
+            fs::remove_dir_all(&path).map_err(|source| CompleteError::events(&path, source))?;
+        } else if kind.is_dir() && entry.file_name() != ARTIFACTS {
             sweep_folder(&path, is_ours)?;
         } else if kind.is_file() && name.starts_with(TEMPORARY_PREFIX) && is_ours(&name) {
             fs::remove_file(&path).map_err(|source| CompleteError::events(&path, source))?;

@@ -4,7 +4,7 @@ use libloom_contract::graph::{Artifacts, Outcome, Reports};
 use libloom_rules::Globs;
 
 use crate::check::Checker;
-use crate::keywords::OUTCOMES;
+use crate::keywords::{OUTCOMES, policy};
 use crate::problem::{Problem, code};
 use crate::quantity::duration_ms;
 use crate::tree::{Kind, Node};
@@ -84,7 +84,10 @@ pub(crate) fn warn_outside(check: &mut Checker<'_>, node: &Node, key: &str) {
 
 /// In seconds; `never` is for good.
 fn expire_in(check: &mut Checker<'_>, node: &Node) -> Option<u64> {
-    let text = check.text(node, "artifacts.expire_in")?;
+    if policy::note_without_unit(check, node, "artifacts.expire_in") {
+        return None;
+    }
+    let text = check.name(node, "artifacts.expire_in")?;
     if text == "never" {
         return None;
     }

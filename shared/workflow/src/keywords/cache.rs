@@ -63,7 +63,7 @@ fn cache(check: &mut Checker<'_>, node: &Node, partial: bool) -> Option<Cache> {
     let fields = check.mapping(node, "cache")?;
     for entry in fields.iter().filter(|entry| !KEYS.contains(&&*entry.key)) {
         let message = "remove unknown cache key; allowed keys are name, disabled, paths, key, fallback_keys, policy, when";
-        let near = check.nearest(&entry.key, KEYS.iter().copied());
+        let near = check.meant_key(fields, entry, KEYS);
         let mut problem = Problem::error(entry.key_mark, message).did_you_mean(near);
         if let Some(near) = near {
             problem = problem.edit(entry.key_mark, near);
@@ -129,7 +129,7 @@ fn key(check: &mut Checker<'_>, node: &Node) -> Option<CacheKey> {
         check.some_texts(value, "cache.key.files")
     });
     let Some(template) = fields.get("template") else {
-        if fields.get("prefix").is_none() && fields.get("files").is_none() {
+        if fields.entries.is_empty() {
             let problem = Problem::error(node.mark, "\"cache.key\" says nothing");
             check.note(problem.fix("set prefix and files, or template"));
         }

@@ -45,6 +45,6 @@ fn need(check: &mut Checker<'_>, node: &Node) -> Option<(Need, Mark)> {
         check.missing(node.mark, "job", "in needs entry");
         return None;
     };
-    let name = check.text(job, "needs[].job")?.to_owned();
+    let name = check.name(job, "needs[].job")?.to_owned();
     Some((Need { job: name, optional, artifacts }, job.mark))
 }

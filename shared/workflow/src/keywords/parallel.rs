@@ -54,6 +54,10 @@ pub(crate) fn parallel(check: &mut Checker<'_>, node: &Node) -> Copies {
     let mut copies = Vec::new();
     for item in items {
         if let Some(fields) = check.mapping(item, "parallel.matrix[]") {
+            if fields.entries.is_empty() {
+                let problem = Problem::error(item.mark, "\"parallel.matrix[]\" is empty");
+                check.note(problem.fix("name at least one variable"));
+            }
             copies.extend(combinations(check, fields));
         }
         if copies.len() > MAX_COPIES {

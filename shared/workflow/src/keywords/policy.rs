@@ -56,19 +56,24 @@ pub(crate) fn when_of_rule(check: &mut Checker<'_>, node: &Node) -> Option<When>
 
 /// A duration longer than nothing, in milliseconds.
 fn duration(check: &mut Checker<'_>, node: &Node, key: &str) -> Option<u64> {
-    if node.kind() == Kind::Number {
-        let text = node.as_text().unwrap_or_default();
-        let problem = Problem::error(node.mark, format!("\"{key}\" has no unit"));
-        check.note(problem.fix(format!("write {text}s or {text}m")));
+    if note_without_unit(check, node, key) {
         return None;
     }
-    let text = check.text(node, key)?;
+    let text = check.name(node, key)?;
     let found = duration_ms(text).filter(|ms| *ms > 0);
     if found.is_none() {
         let problem = Problem::error(node.mark, format!("\"{text}\" is not a duration"));
         check.note(problem.fix("write it as 90s, 5m or 1h30m"));
     }
     found
+}
+
+/// A bare number is no duration; whether it is one.
+pub(crate) fn note_without_unit(check: &mut Checker<'_>, node: &Node, key: &str) -> bool {
+    let Some(text) = node.as_text().filter(|_| node.kind() == Kind::Number) else { return false };
+    let problem = Problem::error(node.mark, format!("\"{key}\" has no unit"));
+    check.note(problem.fix(format!("write {text}s or {text}m")));
+    true
 }
 
 fn allow_failure(check: &mut Checker<'_>, node: &Node) -> Option<AllowFailure> {
@@ -82,8 +87,11 @@ fn allow_failure(check: &mut Checker<'_>, node: &Node) -> Option<AllowFailure> {
         return None;
     };
     let one = std::slice::from_ref(codes);
-    let items =
-        if codes.kind() == Kind::Number { one } else { check.sequence(codes, "exit_codes")? };
+    let items = if codes.kind() == Kind::Number {
+        one
+    } else {
+        check.sequence(codes, "allow_failure.exit_codes")?
+    };
     if items.is_empty() {
         let problem = Problem::error(codes.mark, "\"allow_failure.exit_codes\" is empty");
         check.note(problem.fix("list exit codes, or write allow_failure: true"));

@@ -74,7 +74,7 @@ fn job_rule(check: &mut Checker<'_>, node: &Node) -> Option<Rule> {
     }
     let mut rule = Rule { position: Some(check.sources.position(node.mark)), ..Rule::default() };
     if let Some(value) = fields.get("if")
-        && check.text(value, "rules[].if").is_some()
+        && check.name(value, "rules[].if").is_some()
     {
         rule.condition = condition(check, value);
     }

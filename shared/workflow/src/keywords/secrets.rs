@@ -36,7 +36,7 @@ fn secret(check: &mut Checker<'_>, entry: &Entry, partial: bool) -> Option<Secre
         }
         return None;
     };
-    let reference = check.text(node, &format!("secrets.{name}.ref"))?.to_owned();
+    let reference = check.name(node, &format!("secrets.{name}.ref"))?.to_owned();
     check_reference(check, node, &reference);
     let position = Some(check.sources.position(entry.key_mark));
     Some(Secret { name: name.to_owned(), reference, file, required, position })
@@ -91,11 +91,11 @@ fn keepass(rest: &str) -> Fault {
     let Some((alias, entry)) = rest.split_once('#') else {
         return Some(("the entry is missing after \"#\"", fix));
     };
-    let named =
-        entry.rsplit_once(':').is_some_and(|(path, field)| !path.is_empty() && !field.is_empty());
-    match (alias.is_empty(), named) {
-        (true, _) => Some(("the database alias is missing", fix)),
-        (_, false) => Some(("the field is missing after \":\"", fix)),
+    let (path, field) = entry.rsplit_once(':').unwrap_or((entry, ""));
+    match (alias, path, field) {
+        ("", ..) => Some(("the database alias is missing", fix)),
+        (_, "", _) => Some(("the entry is missing after \"#\"", fix)),
+        (_, _, "") => Some(("the field is missing after \":\"", fix)),
         _ => None,
     }
 }

@@ -41,7 +41,7 @@ fn service(check: &mut Checker<'_>, node: &Node) -> Option<Service> {
             let message = format!("service key \"{key}\" is not implemented");
             check.note(Problem::error(entry.key_mark, message).fix("remove it"));
         } else if !KEYS.contains(&key) {
-            check.unknown_key(entry, KEYS, "in service");
+            check.unknown_key(fields, entry, KEYS, "in service");
         }
     }
     if let Some(alias) = fields.get("alias") {

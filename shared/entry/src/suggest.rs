@@ -6,7 +6,7 @@ const MOST: usize = 3;
 /// The names nearest to `word`, sorted; none if all are far from it.
 ///
 /// As in cargo a distance above 3 is too far; for short words, above half their length.
-pub(crate) fn nearest(word: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
+pub fn nearest(word: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
     let limit = (word.chars().count() / 2).clamp(1, 3);
     let mut near: Vec<(usize, String)> = names
         .into_iter()
