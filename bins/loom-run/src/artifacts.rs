@@ -4,7 +4,7 @@
 //! The archive is the same for the same files: sorted names, no owner, times of the files.
 
 mod gzip;
-mod select;
+pub mod select;
 mod take;
 
 use std::{

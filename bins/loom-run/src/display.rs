@@ -8,6 +8,7 @@ use libloom_contract::{
     event::Stream,
     graph::{Graph, Node},
     logs::JobCounts,
+    reports::{FailedTest, TestReport},
     snapshot::Snapshot,
 };
 
@@ -108,6 +109,29 @@ impl Display {
             }
             self.console.status(format_args!("  events: {}", result.failing_events.display()));
         }
+        if let Some(tests) = &result.tests {
+            self.tests(tests);
+        }
+    }
+
+    /// What a job's test reports say, with failed tests by name.
+    fn tests(&self, tests: &TestReport) {
+        let parts =
+            [(tests.failed, "failed"), (tests.errors, "with errors"), (tests.skipped, "skipped")];
+        let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+        let parts: String = parts.map(|(count, word)| format!(", {count} {word}")).collect();
+        let text = format!("  tests: {}{parts}", tests.total);
+        match tests.bad() {
+            0 => self.console.detail(text),
+            _ => self.console.status(text),
+        }
+        for test in tests.failures.iter().take(FAILED_TESTS_SHOWN_MAX) {
+            self.console.status(format_args!("  - {}", failed_test(test)));
+        }
+        let more = tests.bad().saturating_sub(FAILED_TESTS_SHOWN_MAX as u64);
+        if more > 0 {
+            self.console.status(format_args!("  - and {more} more; the job's manifest names them"));
+        }
     }
 
     fn word(&self, verdict: &Verdict) -> String {
@@ -159,6 +183,24 @@ impl Display {
             duration(time)
         ));
     }
+}
+
+/// Failed tests that are named on screen.
+const FAILED_TESTS_SHOWN_MAX: usize = 20;
+/// Longest name and longest message of one.
+const TEST_CHARS_MAX: usize = 200;
+
+/// `class name: first line of the message`.
+fn failed_test(test: &FailedTest) -> String {
+    let place = test.class.as_ref().or(test.suite.as_ref()).filter(|place| !place.is_empty());
+    let place = place.map(|place| format!("{place} ")).unwrap_or_default();
+    let message = test.message.as_deref().and_then(|text| text.lines().next());
+    let message = message.map(|text| format!(": {}", cut(text))).unwrap_or_default();
+    printable(&format!("{}{message}", cut(&format!("{place}{}", test.name)))).into_owned()
+}
+
+fn cut(text: &str) -> String {
+    text.trim().chars().take(TEST_CHARS_MAX).collect()
 }
 
 /// Why it did not succeed, as the end of a line.

@@ -25,6 +25,7 @@ mod pipeline;
 mod place;
 mod processes;
 mod providers;
+mod reports;
 mod rules;
 mod run;
 mod schedule;
@@ -64,6 +65,7 @@ use crate::{
     guard::Role,
     place::Place,
     processes::Registry,
+    reports::Handed,
     run::Run,
     selection::SelectionArgs,
 };
@@ -265,6 +267,7 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
         snapshot_options: snapshot_options(args),
         snapshot: OnceLock::new(),
         redactor: OnceLock::new(),
+        handed: Handed::default(),
         repo_root: settings.root,
         id,
     };

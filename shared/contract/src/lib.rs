@@ -20,6 +20,7 @@ pub mod layout;
 pub mod logs;
 pub mod message;
 pub mod receipt;
+pub mod reports;
 pub mod schema;
 pub mod snapshot;
 pub mod status;

@@ -16,6 +16,7 @@ use crate::{
     },
     message::Message,
     receipt::{CheckReceipt, RunReceipt},
+    reports::DotenvDocument,
     snapshot::Snapshot,
     store::Document,
 };
@@ -48,6 +49,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         of::<StepSummary>(),
         of::<SectionSummary>(),
         of::<ArtifactManifest>(),
+        of::<DotenvDocument>(),
         of::<ArtifactVerification>(),
         of::<ArtifactDiff>(),
         (ARTIFACTS_LIST, schema_for!(Vec<ListedArtifacts>)),
