@@ -16,8 +16,14 @@ _loom__logs() {
             ",$1")
                 cmd="loom__logs"
                 ;;
+            loom__logs,diff)
+                cmd="loom__logs__subcmd__diff"
+                ;;
             loom__logs,explain)
                 cmd="loom__logs__subcmd__explain"
+                ;;
+            loom__logs,export)
+                cmd="loom__logs__subcmd__export"
                 ;;
             loom__logs,list)
                 cmd="loom__logs__subcmd__list"
@@ -28,6 +34,9 @@ _loom__logs() {
             loom__logs,show)
                 cmd="loom__logs__subcmd__show"
                 ;;
+            loom__logs,validate)
+                cmd="loom__logs__subcmd__validate"
+                ;;
             *)
                 ;;
         esac
@@ -35,7 +44,7 @@ _loom__logs() {
 
     case "${cmd}" in
         loom__logs)
-            opts="-f -q -v -h -V --follow --quiet --verbose --color --help --version list show explain prune"
+            opts="-f -q -v -h -V --follow --quiet --verbose --color --help --version list show explain validate diff export prune"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -60,6 +69,28 @@ _loom__logs() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        loom__subcmd__logs__subcmd__diff)
+            opts="-q -v -h --json --threshold --exit-code --quiet --verbose --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --threshold)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         loom__subcmd__logs__subcmd__explain)
             opts="-q -v -h --json --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -67,6 +98,36 @@ _loom__logs() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        loom__subcmd__logs__subcmd__export)
+            opts="-o -q -v -h --format --output --quiet --verbose --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "junit github github-summary gitlab html chrome-trace otlp-json" -- "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -173,6 +234,24 @@ _loom__logs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        loom__subcmd__logs__subcmd__validate)
+            opts="-q -v -h --json --quiet --verbose --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0

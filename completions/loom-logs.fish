@@ -35,6 +35,9 @@ complete -c loom-logs -n "__fish_loom_logs_needs_command" -s V -l version -d 'Pr
 complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "list" -d 'List runs, newest first'
 complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "show" -d 'Show the output of a run\'s steps, in order'
 complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "explain" -d 'Explain what failed in a run: the step, its last lines, and what to try'
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "validate" -d 'Check the documents and event streams of a run: order, coverage, numbering, pointers, schemas'
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "diff" -d 'Compare two runs: outcome, duration, jobs and steps'
+complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "export" -d 'Write a finished run in the format of another tool'
 complete -c loom-logs -n "__fish_loom_logs_needs_command" -f -a "prune" -d 'Remove old runs: their logs, receipts and the links to them'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -l status -d 'Only runs that stand like this' -r -f -a "success\t'It did what it should'
 failure\t'It failed'
@@ -76,6 +79,36 @@ complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -l json -d 
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -s q -l quiet -d 'Say only what is wrong and what the command must print'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -s v -l verbose -d 'Say more about what is done'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand validate" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand validate" -l json -d 'Print one JSON object'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand validate" -s q -l quiet -d 'Say only what is wrong and what the command must print'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand validate" -s v -l verbose -d 'Say more about what is done'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand validate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand diff" -l threshold -d 'Smallest change of duration that counts, in percent' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand diff" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand diff" -l json -d 'Print one JSON object'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand diff" -l exit-code -d 'Exit with 1 if the outcome of the run, a job or a step changed'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand diff" -s q -l quiet -d 'Say only what is wrong and what the command must print'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand diff" -s v -l verbose -d 'Say more about what is done'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand export" -l format -d 'What to write' -r -f -a "junit\t'JUnit XML: a suite for each job, a case for each step; for Jenkins, GitLab and others'
+github\t'GitHub Actions: log groups and annotations, to be printed by a step of a workflow'
+github-summary\t'GitHub Actions: Markdown for the file that $GITHUB_STEP_SUMMARY names'
+gitlab\t'GitLab CI: a job log with collapsible sections, to be printed by a job'
+html\t'One HTML file: timeline and logs, without any network'
+chrome-trace\t'Trace Event Format, for Perfetto and about:tracing'
+otlp-json\t'OpenTelemetry: an ExportTraceServiceRequest, for the HTTP endpoint /v1/traces'"
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand export" -s o -l output -d 'Write to a file instead of stdout' -r -F
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand export" -l color -d 'When to colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand export" -s q -l quiet -d 'Say only what is wrong and what the command must print'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand export" -s v -l verbose -d 'Say more about what is done'
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand prune" -l keep -d 'Keep the newest N' -r
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand prune" -l older-than -d 'Remove only what is older, such as 12h, 7d or 2w' -r
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand prune" -l color -d 'When to colour' -r -f -a "auto\t''

@@ -3,6 +3,7 @@ complete -c loom-run -l job -d 'Run this job, with what it needs; may be repeate
 complete -c loom-run -l from-stage -d 'Leave out the stages before this one' -r
 complete -c loom-run -l manual -d 'Start this manual job too; may be repeated' -r
 complete -c loom-run -l failed -d 'Run again what failed or was skipped in this run (an id, a part of one, or `latest`, which is the default), with the artifacts of its finished jobs' -r
+complete -c loom-run -l repeat -d 'Do the same run N times, each in a new workspace, and say which jobs failed how often' -r
 complete -c loom-run -s j -l jobs -d 'Jobs that run at the same time [default: number of processors]' -r
 complete -c loom-run -l include-ignored -d 'Also copy files that git ignores whose path matches; may be repeated' -r
 complete -c loom-run -l var -d 'Give a variable a value, above all that the workflow says; may be repeated' -r
@@ -16,6 +17,8 @@ complete -c loom-run -l local -d 'Run on this machine (the default: nothing remo
 complete -c loom-run -l stream -d 'Show the output of jobs as it comes, each line behind its job\'s name'
 complete -c loom-run -l only -d 'Run the named jobs without what they need'
 complete -c loom-run -l in-place -d 'With --failed: work in that run\'s own workspace as it was left, instead of in a new one'
+complete -c loom-run -l dry-run -d 'Print what would run and what would be skipped, and why; copy and run nothing'
+complete -c loom-run -l until-fail -d 'Repeat the run until it fails, at most as often as --repeat says'
 complete -c loom-run -l fail-fast -d 'End the run at the first failure'
 complete -c loom-run -l isolate-jobs -d 'Give every job a copy of the workspace of its own, with the artifacts of the jobs it depends on'
 complete -c loom-run -l no-untracked -d 'Do not copy files that git does not track'

@@ -83,7 +83,7 @@ _loom__snapshot() {
             return 0
             ;;
         loom__subcmd__snapshot__subcmd__create)
-            opts="-q -v -h --json --events --dest --run-id --no-untracked --include-ignored --changed --changes-base --quiet --verbose --color --help"
+            opts="-q -v -h --json --events --dest --run-id --no-untracked --include-ignored --at --changed --changes-base --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -98,6 +98,10 @@ _loom__snapshot() {
                     return 0
                     ;;
                 --include-ignored)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -269,7 +273,7 @@ _loom__snapshot() {
             return 0
             ;;
         loom__subcmd__snapshot__subcmd__prune)
-            opts="-q -v -h --keep --older-than --all --dry-run --quiet --verbose --color --help"
+            opts="-q -v -h --keep --older-than --max-size --all --dry-run --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -280,6 +284,10 @@ _loom__snapshot() {
                     return 0
                     ;;
                 --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-size)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

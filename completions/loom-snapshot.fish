@@ -41,6 +41,7 @@ complete -c loom-snapshot -n "__fish_loom_snapshot_needs_command" -f -a "help" -
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -l dest -d 'Make it here instead of in the temp folder; must not exist yet, or be empty' -r -F
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -l run-id -d 'The run it is made for: names the folder and links the run\'s logs and receipt' -r
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -l include-ignored -d 'Also copy ignored files whose path matches; may be repeated' -r
+complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -l at -d 'Copy this commit as git would check it out, instead of the work tree' -r
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -l changes-base -d 'Find the paths that differ from this commit instead' -r
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
@@ -51,7 +52,7 @@ complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -l n
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -l changed -d 'Also find the paths that differ from where the default branch was left'
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -s q -l quiet -d 'Say only what is wrong and what the command must print'
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -s v -l verbose -d 'Say more about what is done'
-complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -s h -l help -d 'Print help'
+complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand facts" -l changes-base -d 'Find the paths that differ from this commit instead' -r
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand facts" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
@@ -78,6 +79,7 @@ complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand show" -s v -
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand show" -s h -l help -d 'Print help'
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand prune" -l keep -d 'Keep the newest N' -r
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand prune" -l older-than -d 'Remove only what is older, such as 12h, 7d or 2w' -r
+complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand prune" -l max-size -d 'Remove the oldest until all together take no more than SIZE on disk, such as 500M or 10G' -r
 complete -c loom-snapshot -n "__fish_loom_snapshot_using_subcommand prune" -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"

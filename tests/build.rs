@@ -1,12 +1,14 @@
 //! Which programs the tests compare Loom with are installed: `has_<program>`. Whether they may
-//! mount something where nobody else sees it: `can_mount`.
+//! mount something where nobody else sees it: `can_mount`; an image of a file system that shares
+//! blocks, which only root may: `can_mount_xfs`, `can_mount_btrfs`.
 //!
 //! A test that needs what is missing is reported as ignored, with the reason. `.ci/run` installs
 //! the programs. Of several gits the first that knows reftable (2.45) is `REFTABLE_GIT`.
 
 use std::{env, path::PathBuf, process::Command};
 
-const PROGRAMS: [&str; 5] = ["bash", "busybox", "dash", "perl", "strace"];
+const PROGRAMS: [&str; 8] =
+    ["bash", "busybox", "chromium", "dash", "perl", "strace", "tmux", "xmllint"];
 
 fn main() {
     #[expect(clippy::disallowed_methods, reason = "a build script has no other way")]
@@ -37,6 +39,25 @@ fn main() {
     if can_mount() {
         println!("cargo::rustc-cfg=can_mount");
     }
+    for kind in ["xfs", "btrfs"] {
+        println!("cargo::rustc-check-cfg=cfg(can_mount_{kind})");
+        if can_mount_image(kind) {
+            println!("cargo::rustc-cfg=can_mount_{kind}");
+        }
+    }
+}
+
+/// Whether an image of this kind can be made and mounted through a loop device.
+fn can_mount_image(kind: &str) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a build script has no other way")]
+    let folder = env::var_os("OUT_DIR").unwrap_or_default();
+    let script = format!(
+        "truncate -s 512M image.{kind} && mkfs.{kind} -q image.{kind} && \
+         mount -o loop image.{kind} /mnt; code=$?; rm -f image.{kind}; exit $code"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script]).current_dir(folder);
+    command.output().is_ok_and(|output| output.status.success())
 }
 
 /// Whether namespaces are allowed; many containers forbid them.

@@ -19,9 +19,11 @@ mod bench;
 mod capture;
 mod jobs;
 mod measure;
+mod peer;
 mod programs;
 mod redact;
 mod repository;
+mod schedule;
 mod snapshot;
 mod start;
 mod table;
@@ -38,9 +40,11 @@ use crate::{bench::Bench, programs::Programs, table::Row};
 /// A benchmark: its name on the command line, and what it does.
 type Named = (&'static str, fn(&Bench) -> io::Result<Vec<Row>>);
 
-const ALL: [Named; 5] = [
+const ALL: [Named; 7] = [
     ("start", start::run),
     ("jobs", jobs::run),
+    ("peer", peer::run),
+    ("schedule", schedule::run),
     ("capture", capture::run),
     ("redact", redact::run),
     ("snapshot", snapshot::run),

@@ -58,6 +58,13 @@ impl Row {
         Row { cells: [name.to_owned(), String::new(), String::new(), figure, verdict] }
     }
 
+    /// Something that is not measured, and why.
+    pub fn skipped(why: &str) -> Self {
+        let mut cells = [const { String::new() }; 5];
+        cells[0] = format!("skipped: {why}");
+        Row { cells }
+    }
+
     /// With the contender's times.
     pub fn timed(mut self, samples: &Samples) -> Self {
         self.cells[1] = milliseconds(samples.seconds());

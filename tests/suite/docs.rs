@@ -16,6 +16,7 @@ const COMMANDS: &[&str] = &[
     "loom-run",
     "loom-logs",
     "loom-artifacts",
+    "loom-clean",
 ];
 
 /// Word of `--generate`, and the file it fills, as each shell expects it to be called.

@@ -4,6 +4,7 @@
 
 mod alias;
 mod check;
+mod clean;
 mod compile;
 mod compile_evaluate;
 mod completions;
@@ -13,7 +14,9 @@ mod docs;
 mod foreign;
 mod layering;
 mod logs;
+mod logs_export;
 mod logs_follow;
+mod logs_validate;
 mod ran;
 mod run;
 mod run_again;
@@ -22,6 +25,7 @@ mod run_bad_input;
 mod run_evidence;
 mod run_guard;
 mod run_inherit;
+mod run_live;
 mod run_order;
 mod run_output;
 mod run_retry;
@@ -33,7 +37,10 @@ mod run_variables;
 mod run_workspace;
 mod snapshot;
 mod snapshot_corners;
+mod snapshot_hostile;
+mod snapshot_kills;
 mod snapshot_manage;
+mod snapshot_places;
 mod snapshot_property;
 
 use std::fs;

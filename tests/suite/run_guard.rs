@@ -359,3 +359,64 @@ fn next_run_ends_and_completes_what_a_pair_killed_at_once_has_left() {
         assert_cancelled(&dead.expect("the killed run has a receipt"), "interrupted");
     });
 }
+
+#[test]
+fn interrupted_hunt_ends_its_repetition_and_starts_no_other() {
+    with_repo(|repo| {
+        job(repo, &["trap 'echo cleaned up; exit 0' TERM", "STAY"]);
+        let going = Going::start(repo, &["--until-fail"], 1);
+        kill(going.guard_pid(), Signal::INT);
+        let (status, stdout, stderr) = going.finish();
+        assert_eq!(status.code(), Some(130), "{stdout}{stderr}");
+        assert!(stderr.contains("1 repetitions: 0 failed"), "{stderr}");
+        assert_cancelled(&only_receipt(repo), "interrupt");
+    });
+}
+
+#[test]
+fn killed_hunt_ends_its_repetition() {
+    with_repo(|repo| {
+        job(repo, &["STAY"]);
+        let going = Going::start(repo, &["--until-fail"], 1);
+        kill(going.guard_pid(), Signal::KILL);
+        let (status, ..) = going.finish();
+        assert_eq!(status.signal(), Some(9));
+        assert_eq!(staying(repo), [0; 0]);
+        assert_cancelled(&only_receipt(repo), "interrupt");
+    });
+}
+
+#[test]
+fn fugitives_end_with_the_time_of_their_job_and_with_the_run() {
+    for (timeout, code) in [(Some("5s"), 1), (None, 143)] {
+        with_repo(|repo| {
+            job(repo, &[&FUGITIVES, &["STAY"][..]].concat());
+            if let Some(timeout) = timeout {
+                let text = fs::read_to_string(repo.path(".loom/workflow.yml")).unwrap();
+                repo.workflow(&format!("{text}  timeout: {timeout}\n"));
+            }
+            let going = Going::start(repo, &["--grace", "1"], FUGITIVES.len() + 1);
+            if timeout.is_none() {
+                kill(going.guard_pid(), Signal::TERM);
+            }
+            let ran = going.expect_code(code);
+            let reason = if timeout.is_some() { "timeout" } else { "interrupt" };
+            assert_eq!(ran.document("jobs/build/summary.json")["reason"], reason);
+        });
+    }
+}
+
+#[test]
+fn process_below_the_shell_has_the_whole_grace_even_if_the_shell_ends_at_once() {
+    with_repo(|repo| {
+        // Neither of the two is the job's shell; the second one holds no pipe of the job.
+        let slow = "trap \"sleep 1; echo cleaned up >>cleaned; exit 0\" TERM; STAY; :";
+        let entries = [format!("sh -c '{slow}' >/dev/null 2>&1 &"), format!("sh -c '{slow}'")];
+        job(repo, &[&entries[0], &entries[1]]);
+        let going = Going::start(repo, &["--grace", "60"], 2);
+        kill(going.guard_pid(), Signal::TERM);
+        let ran = going.expect_code(143);
+        let cleaned = fs::read_to_string(ran.workspace().join("cleaned")).unwrap_or_default();
+        assert_eq!(cleaned, "cleaned up\ncleaned up\n");
+    });
+}

@@ -186,3 +186,40 @@ fn steps_boundaries_are_mirrored_around_them_and_their_output_is_not() {
         assert_eq!(boundaries(&around), boundaries(&own));
     });
 }
+
+#[test]
+fn recording_ends_at_the_configured_bytes_and_the_job_goes_on() {
+    with_repo(|repo| {
+        repo.write(".loom/config.yml", "runtime:\n  output:\n    maxBytes: 1000\n");
+        // 100 bytes a line: ten fit.
+        let flood = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do printf '%099d\\n' $i; done";
+        repo.workflow(&workflow([("flood", vec![flood, "echo later", "touch done"])]));
+        let ran = Ran::of(repo, &[]).expect_code(0);
+        let events = ran.events("jobs/flood/user/execution/script/01/events.jsonl");
+        let recorded = String::from_utf8(bytes_of(&events, "stdout")).unwrap();
+        assert_eq!(recorded.lines().count(), 10, "whole lines, as many as fit: {recorded}");
+        let notes = |events: &[Value]| -> Vec<String> {
+            let notes = events.iter().filter(|event| event["event"] == "note");
+            notes.map(|note| note["text"].as_str().unwrap().to_owned()).collect()
+        };
+        let of_step = notes(&events);
+        assert!(of_step[0].contains("more than 1000 bytes"), "{of_step:?}");
+        assert_eq!(of_step[1], "500 bytes of this step's output were not recorded");
+        let step = ran.step("flood", "script/01");
+        assert_eq!((&step["dropped_bytes"], &step["stdout_bytes"]), (&500.into(), &1500.into()));
+        assert_eq!(ran.step("flood", "script/02")["dropped_bytes"], 6);
+        assert_eq!(ran.step("flood", "script/03")["status"], "success", "the job goes on");
+        let text = "506 bytes of output were not recorded: `runtime.output.maxBytes` is 1000";
+        assert!(
+            notes(&ran.events("jobs/flood/user/execution/events.jsonl")).iter().any(|n| n == text)
+        );
+        assert!(ran.stderr.contains(&format!("job `flood`: {text}")), "{}", ran.stderr);
+
+        repo.write(".loom/config.yml", "runtime:\n  output:\n    maxbytes: 1000\n");
+        Ran::of(repo, &[]).expect_code(3).expect_said(&[
+            "runtime.output.maxbytes",
+            "line 3",
+            "`maxBytes`",
+        ]);
+    });
+}

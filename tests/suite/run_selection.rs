@@ -101,3 +101,66 @@ fn options_reach_the_copy() {
         assert_eq!(listed(&["--no-untracked"]), "");
     });
 }
+
+#[test]
+fn dry_run_says_what_would_run_and_why_not_and_leaves_nothing() {
+    with_repo(|repo| {
+        repo.workflow(&format!(
+            "{WORKFLOW}never: {{stage: ship, rules: [{{exists: [absent]}}], script: [echo]}}\n\
+             there: {{stage: ship, timeout: 90s, retry: 2, rules: [{{exists: [.loom/*]}}], \
+             script: [echo]}}\n"
+        ));
+        let output = repo.command("loom-run").args(["--dry-run", "-j", "2"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let rows = String::from_utf8(output.stdout).unwrap();
+        let rows: Vec<Vec<&str>> = rows
+            .lines()
+            .map(|line| line.split("  ").filter(|cell| !cell.is_empty()).collect())
+            .collect();
+        let row = |job: &str| {
+            let mut rows =
+                rows.iter().map(|row| row.iter().map(|cell| cell.trim()).collect::<Vec<_>>());
+            rows.find(|row| row.contains(&job)).unwrap_or_else(|| panic!("no {job}")).join("|")
+        };
+        assert_eq!(row("build"), "make|build|host|run");
+        assert_eq!(row("unit"), "unit|host|run|after build");
+        assert_eq!(row("lint 2/2"), "lint 2/2|host|run");
+        assert_eq!(
+            row("deploy"),
+            "ship|deploy|host|skip|starts only when asked for: --manual deploy"
+        );
+        assert!(row("never").starts_with("never|host|skip|"), "{}", row("never"));
+        assert_eq!(row("there"), "there|host|run|timeout 90s; up to 3 attempts");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("6 of 8 jobs would run, 2 at a time"), "{said}");
+        assert!(!repo.runtime().join("logs").exists() && !repo.runtime().join("receipts").exists());
+        assert_eq!(std::fs::read_dir(repo.sandbox().temp()).unwrap().count(), 0);
+        Ran::of(repo, &["--dry-run", "nit"]).expect_code(2).expect_said(&["did you mean `unit`"]);
+    });
+}
+
+#[test]
+fn flaky_job_is_hunted_by_repeating_the_run() {
+    with_repo(|repo| {
+        // What is outside of the workspace survives from one repetition to the next.
+        let count = repo.sandbox().root().join("count");
+        repo.workflow(&format!(
+            "version: v1\nstages: [ci]\nfine: {{stage: ci, script: [echo]}}\n\
+             flaky: {{stage: ci, script: ['echo x >>{0}', 'test $(wc -l <{0}) != 2']}}\n",
+            count.display()
+        ));
+        let ran = Ran::of(repo, &["--repeat", "3"]).expect_code(1);
+        let receipts = ran.stdout.lines().filter(|line| line.starts_with("receipt: ")).count();
+        assert_eq!(receipts, 3, "{}", ran.stdout);
+        ran.expect_said(&["3 repetitions: 1 failed", "job `flaky` failed 1 of 3 times, first in "]);
+        // Only the workspace of the one that failed is kept.
+        assert_eq!(std::fs::read_dir(repo.sandbox().temp()).unwrap().count(), 1);
+
+        std::fs::remove_file(&count).unwrap();
+        let ran = Ran::of(repo, &["--until-fail", "flaky"]).expect_code(1);
+        ran.expect_said(&["2 repetitions: 1 failed"]);
+        let ran = Ran::of(repo, &["--repeat=2", "--only", "fine"]).expect_code(0);
+        ran.expect_said(&["2 repetitions: 0 failed"]);
+        Ran::of(repo, &["--repeat", "2", "nothing"]).expect_code(2);
+    });
+}

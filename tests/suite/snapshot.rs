@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use libloom_testkit::{Leftovers, Repo, Sandbox, assert_same_list, big_repository, tree_list};
 use predicates::prelude::*;
 use predicates::str::contains;
+use sha2::{Digest as _, Sha256};
 
 /// Makes a snapshot and returns its path.
 pub(crate) fn snapshot(repo: &Repo<'_>, arguments: &[&str]) -> PathBuf {
@@ -32,18 +34,36 @@ pub(crate) fn git_in(repo: &Repo<'_>, folder: &Path, arguments: &[&str]) -> Stri
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Every path below `folder` with type, mode, size, time of modification and content, but for
-/// the runtime directory.
-fn bytes_on_disk(folder: &Path) -> Vec<String> {
-    let find = "find . -path ./.loom/.runtime -prune -o -printf '%P %y %m %s %T@ %i %l\\n' | sort; \
-        find . -path ./.loom/.runtime -prune -o -type f -print0 | sort -z | xargs -0 sha256sum";
-    let output = std::process::Command::new("sh").args(["-c", find]).current_dir(folder).output();
-    let text = String::from_utf8(output.unwrap().stdout).unwrap();
-    // The repository's own folder and `.loom` get new entries; their times may change.
-    text.lines()
-        .filter(|line| !line.starts_with(" d ") && !line.starts_with(".loom d "))
-        .map(String::from)
-        .collect()
+/// Every path below `folder` with type, mode, size, inode, time of modification and content, but
+/// for the runtime directory.
+pub(crate) fn bytes_on_disk(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(above) = folders.pop() {
+        for entry in fs::read_dir(above).unwrap().map(Result::unwrap) {
+            let (path, metadata) = (entry.path(), entry.metadata().unwrap());
+            let name = path.strip_prefix(folder).unwrap();
+            if name == Path::new(".loom/.runtime") {
+                continue;
+            }
+            let content = match (metadata.is_file(), metadata.is_symlink()) {
+                (true, _) => Sha256::digest(fs::read(&path).unwrap()).to_vec(),
+                (_, true) => fs::read_link(&path).unwrap().into_os_string().into_vec(),
+                _ => Vec::new(),
+            };
+            let (time, inode) = ((metadata.mtime(), metadata.mtime_nsec()), metadata.ino());
+            let stat = (metadata.mode(), metadata.len(), inode, time);
+            // `.loom` may get its first entry; so its time may change.
+            if name != Path::new(".loom") {
+                found.push(format!("{name:?} {stat:?} {}", content.escape_ascii()));
+            }
+            if metadata.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 fn mixed_repository(repo: &Repo<'_>) {

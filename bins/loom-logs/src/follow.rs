@@ -37,6 +37,8 @@ use crate::{
 
 /// How often the run's folder is looked at.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long the documents of a dead run may take to be completed.
+const MENDING: Duration = Duration::from_secs(15);
 /// How long a run that is just being started may take to appear.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -102,13 +104,21 @@ struct View<'a> {
 
 impl View<'_> {
     fn until_the_end(&mut self) -> Result<(), Failure> {
+        let mut dead_since = None;
         loop {
             // Asked for before the files are read: what is written until then is seen.
             let ended = self.ended();
             self.labels.learn(&self.run);
             self.look()?;
-            if let Some(end) = ended {
-                return self.end(end);
+            match ended {
+                None => {}
+                // Another command may be completing it, or it is too young to be called dead.
+                Some(RunState::Interrupted)
+                    if dead_since.get_or_insert_with(Instant::now).elapsed() < MENDING =>
+                {
+                    complete_dead(self.layout, self.context)?;
+                }
+                Some(end) => return self.end(&end),
             }
             thread::sleep(PAUSE);
         }
@@ -145,22 +155,14 @@ impl View<'_> {
         sink.flush()
     }
 
-    fn end(&mut self, end: RunState) -> Result<(), Failure> {
+    fn end(&self, end: &RunState) -> Result<(), Failure> {
         let run_id = self.run.run_id();
-        let end = match end {
-            RunState::Interrupted => {
-                complete_dead(self.layout, self.context)?;
-                self.look()?;
-                read::state(self.layout, &run_id)
-            }
-            end => end,
-        };
         self.check_job_was_there()?;
         if self.raw {
             return Ok(());
         }
         let paint = self.context.console.out_paint();
-        let line = match &end {
+        let line = match end {
             RunState::Finished(receipt) => {
                 let outcome = words::outcome(receipt.status, receipt.reason);
                 let outcome = paint.paint(words::label(receipt.status), outcome);
@@ -169,14 +171,13 @@ impl View<'_> {
                 let error = error.map(|error| format!(": {error}")).unwrap_or_default();
                 format!("run {run_id}: {outcome} in {time}{error}")
             }
-            RunState::Interrupted => {
+            RunState::Interrupted | RunState::Running => {
                 format!(
                     "run {run_id}: {}",
                     paint.paint(words::label(Status::Cancelled), "interrupted")
                 )
             }
             RunState::Damaged(error) => format!("run {run_id}: damaged: {error}"),
-            RunState::Running => format!("run {run_id}: running again"),
         };
         Ok(self.context.console.out(&line)?)
     }

@@ -4,7 +4,9 @@
 //! matters. Before anything is read, runs whose process is gone get their documents completed.
 
 mod brief;
+mod diff;
 mod explain;
+mod export;
 mod filter;
 mod finding;
 mod follow;
@@ -18,6 +20,8 @@ mod show;
 mod shown;
 mod steps;
 mod tails;
+mod tree;
+mod validate;
 mod when;
 mod words;
 
@@ -52,6 +56,9 @@ enum Sub {
     List(list::Arguments),
     Show(show::Arguments),
     Explain(explain::Arguments),
+    Validate(validate::Arguments),
+    Diff(diff::Arguments),
+    Export(export::Arguments),
     Prune(prune::Arguments),
 }
 
@@ -72,6 +79,9 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
         Sub::List(arguments) => list::run(&arguments, &layout, context),
         Sub::Show(arguments) => show::run(&arguments, &layout, context),
         Sub::Explain(arguments) => explain::run(&arguments, &layout, context),
+        Sub::Validate(arguments) => validate::run(&arguments, &layout, context),
+        Sub::Diff(arguments) => diff::run(&arguments, &layout, context),
+        Sub::Export(arguments) => export::run(&arguments, &layout, context),
         Sub::Prune(arguments) => prune::run(&arguments, &layout, context),
     }
 }

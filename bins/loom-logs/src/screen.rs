@@ -34,7 +34,7 @@ pub(crate) fn cut(text: &str, count: usize) -> String {
     }
 }
 
-fn last_drawn(bytes: &[u8]) -> &[u8] {
+pub(crate) fn last_drawn(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
     bytes.rsplit(|byte| *byte == b'\r').next().unwrap_or(bytes)
 }

@@ -1,12 +1,14 @@
 //! What earlier runs left: processes and unfinished records of killed ones, workspaces of all.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use libloom_contract::{env, layout::Layout, snapshot::Snapshot, store};
+use libloom_processes::end_survivors;
 use libloom_record::{complete::complete_dead_runs, lock};
 use libloom_secrets::files;
-
-use crate::processes;
 
 /// Ends what killed runs left running, removes the secrets they left in `temp`, and completes
 /// their documents.
@@ -16,7 +18,7 @@ pub fn clear_up_after_dead_runs(layout: &Layout, temp: &Path) -> Vec<String> {
         let folder = layout.run(run_id);
         folder.folder().is_dir() && !lock::is_held(folder.folder())
     };
-    let ended = processes::end_survivors(env::RUN_ID, is_dead);
+    let ended = end_survivors(env::RUN_ID, is_dead);
     if ended > 0 {
         let processes = if ended == 1 { "process was" } else { "processes were" };
         notes.push(format!("{ended} {processes} left by a killed run, and ended"));
@@ -45,7 +47,8 @@ const WORKSPACES_KEPT_MAX: usize = 10;
 /// Workspaces are kept until they are removed; who has many is told how.
 pub fn hint_at_kept_workspaces(layout: &Layout) -> Option<String> {
     let records = fs::read_dir(layout.snapshots()).ok()?.flatten().map(|entry| entry.path());
-    let kept = records.filter(|record| {
+    let is_record = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
+    let kept = records.filter(is_record).filter(|record| {
         let snapshot = store::read::<Snapshot>(record);
         snapshot.is_ok_and(|snapshot| Path::new(&snapshot.path).exists())
     });

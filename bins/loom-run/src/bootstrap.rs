@@ -1,6 +1,7 @@
 //! From a repository to what can be executed: the graph and the workspace.
 
 use std::{
+    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -8,8 +9,8 @@ use std::{
 use libloom_contract::{
     Reason,
     diagnostic::Diagnostic,
-    graph::{Graph, Provider},
-    snapshot::Snapshot,
+    graph::{Graph, Provider, Rule},
+    snapshot::{Facts, Snapshot},
 };
 use libloom_entry::Siblings;
 use sha2::{Digest as _, Sha256};
@@ -104,11 +105,35 @@ pub fn plan(run: &Run, siblings: &Siblings) -> Result<Plan, Trouble> {
     let graph = compile_again_if_changed(run, siblings, graph)?;
     let selection = select(run, &graph)?;
     secrets::hide_all(run, &graph);
-    let decided = rules::apply(run, graph);
+    let plan = decide(run, graph, selection, || rules::files_of(run))?;
+    restore_finished(run, &plan.graph)?;
+    hand_on_variables(run, &plan.graph);
+    Ok(plan)
+}
+
+/// What [`plan`] would come to, of the repository as it is: nothing is copied.
+///
+/// # Errors
+/// The workflow is invalid, or the state of the repository is unknown.
+pub fn plan_without_copy(run: &Run, siblings: &Siblings) -> Result<Plan, Trouble> {
+    let graph = compile(run, siblings, &run.repo_root)?;
+    let selection = select(run, &graph)?;
+    let facts = facts(run, siblings, &graph)?;
+    let facts = run.facts.get_or_init(|| facts);
+    let files = || facts.files.iter().flatten().map(|file| file.path.clone()).collect();
+    decide(run, graph, selection, files)
+}
+
+/// Has rules and names decide.
+fn decide(
+    run: &Run,
+    graph: Graph,
+    selection: Selection,
+    files: impl Fn() -> Vec<String>,
+) -> Result<Plan, Trouble> {
+    let decided = rules::apply(run, graph, files);
     let Decided { graph, left } =
         decided.map_err(|error| Trouble::new(Reason::Rules, in_lines(&error)))?;
-    restore_finished(run, &graph)?;
-    hand_on_variables(run, &graph);
     let starts = selection.starts(&graph, left);
     Ok(Plan { graph, starts })
 }
@@ -177,8 +202,36 @@ fn compile_again_if_changed(
 }
 
 fn rules_ask_for_changes(graph: &Graph) -> bool {
-    let of_jobs = graph.nodes.iter().flat_map(|node| &node.rules);
-    graph.workflow_rules.iter().chain(of_jobs).any(|rule| rule.changes.is_some())
+    rules_of(graph).any(|rule| rule.changes.is_some())
+}
+
+fn rules_of(graph: &Graph) -> impl Iterator<Item = &Rule> {
+    graph.workflow_rules.iter().chain(graph.nodes.iter().flat_map(|node| &node.rules))
+}
+
+/// The state of the repository, as far as rules ask for it.
+fn facts(run: &Run, siblings: &Siblings, graph: &Graph) -> Result<Facts, Trouble> {
+    let mut arguments: Vec<OsString> = vec!["facts".into(), "--json".into()];
+    arguments.extend(changes(run, graph));
+    let of_files = rules_of(graph).any(|rule| rule.exists.is_some());
+    arguments.extend(of_files.then(|| "--files".into()));
+    let call =
+        Call { program: find(siblings, "loom-snapshot")?, arguments, folder: &run.repo_root };
+    child::output(&call)
+        .and_then(|text| serde_json::from_slice(&text).map_err(io::Error::other))
+        .map_err(|error| {
+            let text = format!("cannot learn the state of the repository\n{error}");
+            Trouble::new(Reason::SnapshotFailed, text)
+        })
+}
+
+/// How `loom-snapshot` is asked for changed paths, where rules want them.
+fn changes(run: &Run, graph: &Graph) -> Vec<OsString> {
+    match (&run.changes_base, rules_ask_for_changes(graph)) {
+        (Some(base), _) => vec!["--changes-base".into(), base.into()],
+        (None, true) => vec!["--changed".into()],
+        (None, false) => Vec::new(),
+    }
 }
 
 /// Makes the workspace, unless there is one already; `changed`: finds out which paths changed
@@ -216,6 +269,7 @@ fn in_place(run: &Run, snapshot: &Snapshot) -> Result<Snapshot, Trouble> {
 fn compile(run: &Run, siblings: &Siblings, folder: &Path) -> Result<Graph, Trouble> {
     let arguments = ["--events", "--workflow", &run.workflow].map(Into::into).to_vec();
     let call = Call { program: find(siblings, "loom-compile")?, arguments, folder };
+    run.display.work("compiling the workflow");
     child::document(&call, &run.cancel, |_| {})
         .map_err(|error| Trouble::of_child(run, Reason::WorkflowInvalid, error))
 }
@@ -229,7 +283,8 @@ fn snapshot(run: &Run, siblings: &Siblings, changed: bool) -> Result<Snapshot, T
     arguments.extend(run.snapshot_options.iter().cloned());
     let call =
         Call { program: find(siblings, "loom-snapshot")?, arguments, folder: &run.repo_root };
-    child::document(&call, &run.cancel, |_| {})
+    run.display.work("copying the repository");
+    child::document(&call, &run.cancel, |message| run.display.heard(message))
         .map_err(|error| Trouble::of_child(run, Reason::SnapshotFailed, error))
 }
 

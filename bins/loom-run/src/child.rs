@@ -99,6 +99,21 @@ pub fn document<D: Document>(
     said.into_document(call, &status.to_string())
 }
 
+/// What a command prints that does its work without a word and without delay; what it says of
+/// failure goes to our own stderr.
+///
+/// # Errors
+/// It cannot be started, or it failed.
+pub fn output(call: &Call<'_>) -> io::Result<Vec<u8>> {
+    let mut command = Command::new(&call.program);
+    command.args(&call.arguments).current_dir(call.folder).stdin(Stdio::null());
+    let output = command.stderr(Stdio::inherit()).output()?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(io::Error::other(format!("`{}`: {}", call.program.display(), output.status))),
+    }
+}
+
 fn spawn(call: &Call<'_>) -> io::Result<Child> {
     let mut command = Command::new(&call.program);
     command.args(&call.arguments).current_dir(call.folder);

@@ -1,45 +1,131 @@
-//! What a run shows while it goes on: plain lines, from plain facts.
+//! What a run shows: lines as things happen, what goes on at the moment, and how it all ended.
+//!
+//! Jobs tell plain facts and never wait for the terminal to be drawn: they write on a board that a
+//! thread looks at a few times a second ([`board`]), and only where there is a terminal.
 
-use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
+mod board;
+mod report;
+mod stream;
+mod summary;
+mod words;
 
-use libloom_console::{Console, Label, printable};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use libloom_console::{Console, Live, printable};
 use libloom_contract::{
-    Status,
-    event::Stream,
+    Reason, Status,
+    event::{PhaseCode, Stream},
     graph::{Graph, Node},
-    logs::JobCounts,
-    reports::{FailedTest, TestReport},
+    message::Message,
     snapshot::Snapshot,
 };
 
-use crate::{attempts, job::JobResult, verdict::Verdict};
+pub use self::stream::Unfinished;
+use self::{
+    board::Board,
+    stream::Prefixes,
+    summary::Summary,
+    words::{because, duration, label},
+};
+use crate::{attempts, job::JobResult, steps::FailingStep, verdict::Verdict};
+
+/// Jobs left out for one cause that are named when it happens; the summary counts all of them.
+const NOT_RUN_NAMED_MAX: usize = 20;
 
 /// Shows a run.
 #[derive(Debug)]
 pub struct Display {
     console: Console,
     stream: bool,
-    /// What stands before each line of a job's output, by job id.
-    prefixes: OnceLock<BTreeMap<String, String>>,
+    /// The graph's jobs, once they are known.
+    jobs: OnceLock<Jobs>,
+    board: Arc<Shared>,
+    /// Draws the board; gone once the run is over.
+    drawer: Mutex<Option<JoinHandle<()>>>,
+    summary: Mutex<Summary>,
+}
+
+/// What does not change of a graph's jobs.
+#[derive(Debug)]
+struct Jobs {
+    began: Instant,
+    places: HashMap<String, usize>,
+    prefixes: Option<Prefixes>,
+}
+
+impl Jobs {
+    fn place(&self, node: &Node) -> usize {
+        self.places.get(&node.id).copied().unwrap_or_default()
+    }
+}
+
+/// The board and the wish that drawing ends.
+#[derive(Debug)]
+struct Shared {
+    board: Mutex<Board>,
+    over: Mutex<bool>,
+    is_over: Condvar,
 }
 
 impl Display {
     /// `stream`: the jobs' output is shown as it comes.
     pub fn new(console: Console, stream: bool) -> Self {
-        Display { console, stream, prefixes: OnceLock::new() }
+        let board = Arc::new(Shared {
+            board: Mutex::new(Board::new(Instant::now())),
+            over: Mutex::new(false),
+            is_over: Condvar::new(),
+        });
+        let drawer = console.live().and_then(|live| {
+            let (board, console) = (board.clone(), console.clone());
+            // A run is shown by its lines where the system gives no thread.
+            let thread = thread::Builder::new().name("display".into());
+            thread.spawn(move || draw(&board, &live, &console)).ok()
+        });
+        Display {
+            console,
+            stream,
+            jobs: OnceLock::new(),
+            board,
+            drawer: Mutex::new(drawer),
+            summary: Mutex::default(),
+        }
     }
 
     /// The jobs are known.
     pub fn jobs(&self, nodes: &[Node]) {
-        let width = nodes.iter().map(|node| node.label.chars().count()).max().unwrap_or(0);
-        let prefix = |node: &Node| (node.id.clone(), format!("{:<width$} | ", node.label));
+        let began = Instant::now();
+        let places = nodes.iter().enumerate().map(|(place, node)| (node.id.clone(), place));
+        let jobs = Jobs {
+            began,
+            places: places.collect(),
+            prefixes: self.stream.then(|| Prefixes::of(nodes, &self.console)),
+        };
         // Set once: there is one pipeline in a run.
-        let _ = self.prefixes.set(nodes.iter().map(prefix).collect());
+        let _ = self.jobs.set(jobs);
+        self.board().jobs(nodes.len(), began);
     }
 
     /// Something worth knowing.
     pub fn note(&self, text: impl std::fmt::Display) {
         self.console.note(text);
+    }
+
+    /// Something other than a job is being done.
+    pub fn work(&self, what: &str) {
+        self.board().work(what.to_owned(), Instant::now());
+    }
+
+    /// What a command that was started says of its progress.
+    pub fn heard(&self, message: &Message) {
+        if let Message::Progress { phase, done, total, bytes, .. } = message {
+            self.board().work(board::progress(phase, *done, *total, *bytes), Instant::now());
+        }
     }
 
     /// The workspace is ready.
@@ -59,165 +145,165 @@ impl Display {
         self.console.detail(format_args!("graph: {jobs} jobs in {stages} stages, digest {digest}"));
     }
 
-    /// An attempt at a job begins.
+    /// An attempt at a job begins. What is drawn says so better than a line.
     pub fn started(&self, node: &Node, attempt: u32) {
-        let provider = node.provider.word();
-        let of = attempts::allowed(node);
-        let again =
-            if attempt > 1 { format!(", attempt {attempt} of {of}") } else { String::new() };
-        self.console.status(format_args!("job `{}` started ({provider}){again}", node.label));
+        self.board().started(node, Instant::now());
+        if !self.is_live() {
+            let (label, provider) = (printable(&node.label), node.provider.word());
+            let of = attempts::allowed(node);
+            let again =
+                if attempt > 1 { format!(", attempt {attempt} of {of}") } else { String::new() };
+            self.console.status(format_args!("job `{label}` started ({provider}){again}"));
+        }
+    }
+
+    /// A job enters a phase.
+    pub fn phase(&self, job_id: &str, phase: PhaseCode) {
+        self.board().phase(job_id, phase);
+    }
+
+    /// A step of a job begins; `command` as it may be shown.
+    pub fn step(&self, job_id: &str, step: String, command: &str) {
+        self.board().step(job_id, step, command);
     }
 
     /// An attempt at a job failed, and there is another one.
     pub fn failed_attempt(&self, node: &Node, result: &JobResult, wait: Duration) {
+        self.board().ended(&node.id);
         let time = duration(Duration::from_millis(result.duration_ms));
         let (number, of) = (result.attempts, attempts::allowed(node));
         let next = if wait.is_zero() { "now".into() } else { format!("in {}", duration(wait)) };
-        let (word, message) = (self.word(&result.verdict), message(&result.verdict));
+        let (word, because) = (self.word(result.verdict.status), because(&result.verdict));
+        let label = printable(&node.label);
         self.console.status(format_args!(
-            "job `{}` {word} in {time}{message}; attempt {number} of {of}, again {next}",
-            node.label
+            "job `{label}` {word} in {time}{because}; attempt {number} of {of}, again {next}"
         ));
     }
 
     /// A job is not run.
     pub fn not_run(&self, node: &Node, verdict: &Verdict) {
-        let (word, message) = (self.word(verdict), message(verdict));
-        self.console.status(format_args!("job `{}` {word}{message}", node.label));
+        self.board().counts.add(verdict.status);
+        if verdict.reason == Some(Reason::NotSelected) {
+            // Whoever named other jobs knows.
+            return;
+        }
+        let Some(jobs) = self.jobs.get() else { return };
+        let same_cause = {
+            let mut summary = lock(&self.summary);
+            summary.not_run(jobs.place(node), node, verdict, jobs.began.elapsed());
+            summary.with_cause_of_last()
+        };
+        if same_cause <= NOT_RUN_NAMED_MAX {
+            let (word, because) = (self.word(verdict.status), because(verdict));
+            self.console.status(format_args!("job `{}` {word}{because}", printable(&node.label)));
+        } else if same_cause == NOT_RUN_NAMED_MAX + 1 {
+            let word = self.word(verdict.status);
+            self.console.status(format_args!("more jobs {word}{}", because(verdict)));
+        }
     }
 
     /// A job ended; `forgiven`: it failed and may.
     pub fn finished(&self, node: &Node, result: &JobResult, forgiven: bool) {
+        {
+            let mut board = self.board();
+            board.ended(&node.id);
+            board.counts.add(result.verdict.status);
+        }
+        if let Some(jobs) = self.jobs.get() {
+            let place = jobs.place(node);
+            lock(&self.summary).finished(place, node, (result, forgiven), jobs.began.elapsed());
+        }
         let time = duration(Duration::from_millis(result.duration_ms));
         let allowed = if forgiven { " (allowed)" } else { "" };
+        let (word, because) = (self.word(result.verdict.status), because(&result.verdict));
         let again = match result.attempts {
             0 | 1 => String::new(),
             number => format!(" at attempt {number} of {}", attempts::allowed(node)),
         };
-        let word = self.word(&result.verdict);
-        let message = message(&result.verdict);
+        let label = printable(&node.label);
         self.console
-            .status(format_args!("job `{}` {word}{allowed}{again} in {time}{message}", node.label));
-        if let (Some(failing), false) = (&result.failing, result.verdict.is_success()) {
-            self.console.status(format_args!(
-                "  step {}: {}",
-                failing.step,
-                printable(&failing.command)
-            ));
-            for line in failing.tail.iter().filter(|_| !self.stream) {
-                self.console.status(format_args!("  | {}", shown(line)));
-            }
-            self.console.status(format_args!("  events: {}", result.failing_events.display()));
-        }
-        if let Some(tests) = &result.tests {
-            self.tests(tests);
+            .status(format_args!("job `{label}` {word}{allowed}{again} in {time}{because}"));
+    }
+
+    fn word(&self, status: Status) -> String {
+        self.console.err_paint().paint(label(status), status.word()).to_string()
+    }
+
+    /// A step of a job wrote something; `partial`: its last line goes on. With `--stream`, the
+    /// beginning of such a line waits in `unfinished`.
+    pub fn output(
+        &self,
+        (job_id, stream): (&str, Stream),
+        bytes: &[u8],
+        partial: bool,
+        unfinished: &mut Unfinished,
+    ) {
+        self.board().output(job_id, bytes);
+        if let Some(prefixes) = self.jobs.get().and_then(|jobs| jobs.prefixes.as_ref()) {
+            let source = (job_id, stream);
+            stream::show(&self.console, prefixes, source, (bytes, partial), unfinished);
         }
     }
 
-    /// What a job's test reports say, with failed tests by name.
-    fn tests(&self, tests: &TestReport) {
-        let parts =
-            [(tests.failed, "failed"), (tests.errors, "with errors"), (tests.skipped, "skipped")];
-        let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-        let parts: String = parts.map(|(count, word)| format!(", {count} {word}")).collect();
-        let text = format!("  tests: {}{parts}", tests.total);
-        match tests.bad() {
-            0 => self.console.detail(text),
-            _ => self.console.status(text),
-        }
-        for test in tests.failures.iter().take(FAILED_TESTS_SHOWN_MAX) {
-            self.console.status(format_args!("  - {}", failed_test(test)));
-        }
-        let more = tests.bad().saturating_sub(FAILED_TESTS_SHOWN_MAX as u64);
-        if more > 0 {
-            self.console.status(format_args!("  - and {more} more; the job's manifest names them"));
+    /// The run is over: nothing is drawn any more.
+    pub fn close(&self) {
+        *lock(&self.board.over) = true;
+        self.board.is_over.notify_all();
+        if let Some(drawer) = lock(&self.drawer).take() {
+            // It ends by itself; a panic of it has been reported.
+            let _ = drawer.join();
         }
     }
 
-    fn word(&self, verdict: &Verdict) -> String {
-        let label = match verdict.status {
-            Status::Success => Label::Success,
-            Status::Failure => Label::Failure,
-            Status::Skipped => Label::Skipped,
-            Status::Cancelled => Label::Cancelled,
-        };
-        self.console.err_paint().paint(label, verdict.status.word()).to_string()
+    /// How the jobs ended, and why those failed that did.
+    pub fn summary(&self, workspace: &Path) {
+        let Some(jobs) = self.jobs.get().filter(|_| !self.console.is_quiet()) else { return };
+        let (paint, columns) = (self.console.err_paint(), self.console.err_columns());
+        let text = lock(&self.summary).text(jobs.began.elapsed(), paint, columns);
+        self.console.err_bytes(text.as_bytes());
+        self.console.line(format_args!("workspace: {}", workspace.display()));
     }
 
-    /// A job wrote something; shown with `--stream`, each line behind the job's label.
-    pub fn output(&self, job_id: &str, stream: Stream, bytes: &[u8]) {
-        if !self.stream {
-            return;
-        }
-        let prefix = self.prefixes.get().and_then(|prefixes| prefixes.get(job_id));
-        let prefix = prefix.map_or("", String::as_str);
-        let lines = bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|&byte| byte == b'\n');
-        let mut shown = Vec::with_capacity(bytes.len() + prefix.len() * 2);
-        for line in lines {
-            shown.extend_from_slice(prefix.as_bytes());
-            shown.extend_from_slice(line);
-            shown.push(b'\n');
-        }
-        match stream {
-            // The reader of our output may have gone; the run and its record go on.
-            Stream::Stdout => drop(self.console.out_bytes(&shown)),
-            Stream::Stderr => self.console.err_bytes(&shown),
-        }
+    /// The failing steps that the summary shows.
+    pub fn failing_steps(&self) -> Vec<FailingStep> {
+        lock(&self.summary).failing_steps().cloned().collect()
     }
 
-    /// The pipeline ended.
-    pub fn summary(&self, counts: &JobCounts, time: Duration) {
-        let parts = [
-            (counts.success, "succeeded"),
-            (counts.failure, "failed"),
-            (counts.skipped, "skipped"),
-            (counts.cancelled, "cancelled"),
-        ];
-        let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-        let text: Vec<String> = parts.map(|(count, word)| format!("{count} {word}")).collect();
-        let jobs = if counts.total == 1 { "job" } else { "jobs" };
-        self.console.status(format_args!(
-            "{} {jobs}: {} in {}",
-            counts.total,
-            text.join(", "),
-            duration(time)
-        ));
+    fn is_live(&self) -> bool {
+        lock(&self.drawer).is_some()
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        lock(&self.board.board)
     }
 }
 
-/// Failed tests that are named on screen.
-const FAILED_TESTS_SHOWN_MAX: usize = 20;
-/// Longest name and longest message of one.
-const TEST_CHARS_MAX: usize = 200;
-
-/// `class name: first line of the message`.
-fn failed_test(test: &FailedTest) -> String {
-    let place = test.class.as_ref().or(test.suite.as_ref()).filter(|place| !place.is_empty());
-    let place = place.map(|place| format!("{place} ")).unwrap_or_default();
-    let message = test.message.as_deref().and_then(|text| text.lines().next());
-    let message = message.map(|text| format!(": {}", cut(text))).unwrap_or_default();
-    printable(&format!("{}{message}", cut(&format!("{place}{}", test.name)))).into_owned()
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
-fn cut(text: &str) -> String {
-    text.trim().chars().take(TEST_CHARS_MAX).collect()
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no thread panics while it holds the lock")
 }
 
-/// Why it did not succeed, as the end of a line.
-fn message(verdict: &Verdict) -> String {
-    verdict.message.as_ref().map(|text| format!(": {}", printable(text))).unwrap_or_default()
-}
-
-/// One line of a job's output as it is safe to show.
-fn shown(line: &[u8]) -> String {
-    printable(String::from_utf8_lossy(line).trim_end_matches('\r')).into_owned()
-}
-
-/// `340ms`, `2.5s`, `3m20s`.
-fn duration(time: Duration) -> String {
-    match time.as_secs() {
-        0 => format!("{}ms", time.as_millis()),
-        1..60 => format!("{:.1}s", time.as_secs_f64()),
-        seconds => format!("{}m{:02}s", seconds / 60, seconds % 60),
+/// Draws what goes on, where it changed, until the run is over. The first look is a tick away, so
+/// that a short run shows nothing but its lines.
+fn draw(shared: &Shared, live: &Live, console: &Console) {
+    let mut drawn = (Vec::new(), live.size());
+    let mut over = lock(&shared.over);
+    while !*over {
+        let woken = shared.is_over.wait_timeout_while(over, board::TICK, |over| !*over);
+        over = woken.expect("no thread panics while it holds the lock").0;
+        if *over {
+            break;
+        }
+        let size = live.size();
+        let frame = lock(&shared.board).frame(size, console.err_paint(), Instant::now());
+        if (&frame, size) != (&drawn.0, drawn.1) {
+            live.draw(frame.clone());
+            drawn = (frame, size);
+        }
     }
 }

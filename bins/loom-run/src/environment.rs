@@ -10,7 +10,7 @@ use libloom_variables::expanded;
 
 /// Variables by which a git hook points git at the user's own repository. A job that inherited
 /// them would work on that one instead of on its workspace.
-const GIT_LOCATION: [&str; 10] = [
+pub const GIT_LOCATION: [&str; 10] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",

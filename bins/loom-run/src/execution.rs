@@ -21,7 +21,7 @@ use crate::{
     run::Run,
     secrets::Ready,
     shell::script::{ARGUMENT_BYTES_MAX, Prelude, instrumented, quoted},
-    steps::{self, FailingStep, Sink, Steps, ended_by},
+    steps::{self, FailingStep, Room, Sink, Steps, ended_by},
     verdict::Verdict,
 };
 
@@ -134,13 +134,21 @@ fn shells(run: &Run, node: &Node, ready: &Ready, log: &mut JobLog<'_>) -> io::Re
         display: &run.display,
         redactor: run.redactor(),
         ledger: &run.ledger,
-        room: steps::JOB_OUTPUT_BYTES_MAX,
+        room: Room::new(run.output_bytes_max),
     };
     let mut execution = Execution::of(Verdict::success());
     for (kind, entries) in shells_of(node) {
         let (outcome, steps) = job.shell(&mut sink, &kind, &entries)?;
         log.steps(steps);
         execution.add(&kind, outcome);
+    }
+    if sink.room.dropped > 0 {
+        let Room { max, dropped, .. } = sink.room;
+        let text = format!(
+            "{dropped} bytes of output were not recorded: `runtime.output.maxBytes` is {max}"
+        );
+        sink.execution.append(subject.say(EventKind::Note, &text))?;
+        run.display.note(format_args!("job `{}`: {text}", node.label));
     }
     let finished =
         Event { exit_code: execution.exit_code, ..finish(&subject, &execution.verdict, started) };

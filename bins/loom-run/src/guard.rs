@@ -72,7 +72,8 @@ fn fork() -> io::Result<Option<i32>> {
 }
 
 /// A set of signals.
-struct Signals(libc::sigset_t);
+#[derive(Clone, Copy)]
+pub struct Signals(libc::sigset_t);
 
 #[expect(unsafe_code, reason = "signal masks have no safe wrapper")]
 impl Signals {
@@ -88,13 +89,14 @@ impl Signals {
         }
     }
 
-    fn block(&self) {
+    /// Holds them back from this thread and those it starts.
+    pub fn block(&self) {
         // SAFETY: the set is initialised; the old mask is not asked for.
         unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const self.0, std::ptr::null_mut()) };
     }
 
     /// Waits for one of the signals, which must be blocked.
-    fn wait(&self) -> i32 {
+    pub fn wait(&self) -> i32 {
         let mut signal = 0;
         // SAFETY: both pointers live through the call.
         while unsafe { libc::sigwait(&raw const self.0, &raw mut signal) } != 0 {}
@@ -113,11 +115,21 @@ impl Signals {
     }
 }
 
-/// Blocks the signals that ask a run to end, but for those the caller wants ignored (`nohup`).
+/// Blocks the signals that ask a run to end.
 fn block_ending_signals() -> Vec<i32> {
-    let heeded: Vec<i32> = ENDING.into_iter().filter(|&signal| !is_ignored(signal)).collect();
+    let heeded = heeded();
     Signals::of(&heeded).block();
     heeded
+}
+
+/// The signals that ask a run to end, but for those the caller wants ignored (`nohup`).
+fn heeded() -> Vec<i32> {
+    ENDING.into_iter().filter(|&signal| !is_ignored(signal)).collect()
+}
+
+/// The same as a set.
+pub fn heeded_signals() -> Signals {
+    Signals::of(&heeded())
 }
 
 #[expect(unsafe_code, reason = "dispositions have no safe wrapper")]

@@ -14,10 +14,11 @@ use libloom_archive::{RestoreError, restore};
 use libloom_contract::{
     StoreError,
     graph::{Graph, Node},
-    layout::SNAPSHOT_RECORD_IN_GIT,
+    layout::{SNAPSHOT_RECORD_IN_GIT, WORKSPACE_PARTIAL},
     snapshot::Snapshot,
     store,
 };
+use libloom_record::lock;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use crate::run::Run;
@@ -63,11 +64,14 @@ pub fn make(run: &Run, graph: &Graph, node: &Node) -> Result<PathBuf, IsolateErr
     let Some((path, snapshot)) = record(run, node) else { return Ok(run.workspace().to_owned()) };
     let failed = |source| IsolateError::Copy { path: path.clone(), source };
     remove(run, node).map_err(failed)?;
-    // The record comes first: what is cut short is found by it and removed.
-    store::write(&run.layout.snapshot(&snapshot.id), &snapshot)?;
-    copy_tree(run.workspace(), &path)
+    let partial = partial(&path);
+    fs::create_dir(&partial).map_err(failed)?;
+    let _being_made = lock::take(&partial).map_err(failed)?;
+    copy_tree(run.workspace(), &partial)
         .map_err(|(path, source)| IsolateError::Copy { path, source })?;
-    store::write(&path.join(".git").join(SNAPSHOT_RECORD_IN_GIT), &snapshot)?;
+    store::write(&partial.join(".git").join(SNAPSHOT_RECORD_IN_GIT), &snapshot)?;
+    fs::rename(&partial, &path).map_err(failed)?;
+    store::write(&run.layout.snapshot(&snapshot.id), &snapshot)?;
     for needed in depends_on(graph, node) {
         let earlier = run.earlier.as_ref().and_then(|earlier| earlier.finished_in(&needed.id));
         let folders = earlier.map_or_else(|| run.logs.clone(), |run_id| run.layout.run(run_id));
@@ -83,8 +87,16 @@ pub fn make(run: &Run, graph: &Graph, node: &Node) -> Result<PathBuf, IsolateErr
 /// They cannot be removed.
 pub fn remove(run: &Run, node: &Node) -> io::Result<()> {
     let Some((path, snapshot)) = record(run, node) else { return Ok(()) };
-    absent_is_fine(make_removable(&path).and_then(|()| fs::remove_dir_all(&path)))?;
+    let partial = partial(&path);
+    absent_is_fine(fs::rename(&path, &partial))?;
+    absent_is_fine(make_removable(&partial).and_then(|()| fs::remove_dir_all(&partial)))?;
     absent_is_fine(fs::remove_file(run.layout.snapshot(&snapshot.id)))
+}
+
+/// What is cut short, made or removed, has a name by which `loom snapshot prune` removes it.
+fn partial(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}{WORKSPACE_PARTIAL}"))
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
@@ -121,7 +133,7 @@ fn depends_on<'a>(graph: &'a Graph, node: &'a Node) -> impl Iterator<Item = &'a 
 
 type Failed = (PathBuf, io::Error);
 
-/// Copies a tree with permissions and times. Symlinks are copied as they are; what is neither
+/// Copies what a folder holds into another, with permissions and times. Symlinks are copied as they are; what is neither
 /// file, folder nor symlink is left out, as in every snapshot.
 fn copy_tree(from: &Path, to: &Path) -> Result<(), Failed> {
     let at = |path: &Path| {
@@ -129,12 +141,12 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), Failed> {
         move |error| (path, error)
     };
     let metadata = fs::symlink_metadata(from).map_err(at(from))?;
-    fs::create_dir(to).map_err(at(to))?;
     for entry in fs::read_dir(from).map_err(at(from))? {
         let entry = entry.map_err(at(from))?;
         let (from, to) = (entry.path(), to.join(entry.file_name()));
         let kind = entry.file_type().map_err(at(&from))?;
         if kind.is_dir() {
+            fs::create_dir(&to).map_err(at(&to))?;
             copy_tree(&from, &to)?;
         } else if kind.is_file() || kind.is_symlink() {
             copy_leaf(&from, &to).map_err(at(&from))?;
@@ -182,6 +194,7 @@ mod tests {
         file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
         set("closed/tool", 0o555);
         set("closed", 0o555);
+        fs::create_dir(&to).unwrap();
         copy_tree(&from, &to).unwrap();
         let tool = fs::metadata(to.join("link")).unwrap();
         assert_eq!(tool.modified().unwrap(), std::time::SystemTime::UNIX_EPOCH);

@@ -116,18 +116,18 @@ pub fn run(attempt: &Attempt<'_>) -> JobResult {
         let events = failing_events(run, &log);
         let tests = log.manifest.tests.clone();
         log.close(&summary(node, &execution, began, duration_ms))?;
-        Ok((execution, events, tests))
+        Ok((execution, (events, tests), duration_ms))
     });
-    let (execution, failing_events, tests) = outcome.unwrap_or_else(|error| {
+    let (execution, (failing_events, tests), duration_ms) = outcome.unwrap_or_else(|error| {
         let execution = Execution::of(run.hidden(&loom_error(&error)));
         let duration_ms = milliseconds(started.elapsed());
         close_broken(run, &summary(node, &execution, began, duration_ms));
-        (execution, PathBuf::new(), None)
+        (execution, (PathBuf::new(), None), duration_ms)
     });
     JobResult {
         verdict: execution.verdict,
         exit_code: execution.exit_code,
-        duration_ms: milliseconds(started.elapsed()),
+        duration_ms,
         attempts: number,
         cpu_ms: execution.cpu_ms,
         peak_rss_bytes: execution.peak_rss_bytes,

@@ -51,6 +51,7 @@ impl<'a> JobLog<'a> {
     ) -> io::Result<(Verdict, T)> {
         let subject = Subject::job(phase, self.job_id);
         let started = Instant::now();
+        self.run.display.phase(self.job_id, phase);
         self.run.observe(Some(self.job_id), phase, EventKind::Start);
         self.events.append(subject.event(EventKind::Start))?;
         let result = body(self);

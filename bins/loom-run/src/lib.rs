@@ -1,7 +1,7 @@
 //! Runs a workflow in an isolated workspace.
 //!
-//! The way of a run: find the repository ([`mod@run`]), open its record and become a guard and a
-//! worker ([`guard`]), compile and snapshot ([`bootstrap`]), execute ([`pipeline`], deciding by
+//! The way of a run: read the command line ([`settings`]), open the record and become a guard and
+//! a worker ([`guard`]), compile, snapshot and choose jobs ([`bootstrap`]), execute ([`pipeline`], deciding by
 //! [`schedule`]), one job at a time from first phase to last ([`job`], [`execution`],
 //! [`providers`]), and write the documents ([`worker`], [`documents`]).
 
@@ -14,6 +14,7 @@ mod cancel;
 mod child;
 mod display;
 mod documents;
+mod dry_run;
 mod environment;
 mod execution;
 mod extraction;
@@ -21,16 +22,19 @@ mod guard;
 mod isolate;
 mod job;
 mod joblog;
+mod missed;
 mod pipeline;
 mod place;
 mod processes;
 mod providers;
+mod repeat;
 mod reports;
 mod rules;
 mod run;
 mod schedule;
 mod secrets;
 mod selection;
+mod settings;
 mod shell;
 mod steps;
 mod tree;
@@ -38,36 +42,30 @@ mod verdict;
 mod worker;
 
 use std::{
-    ffi::OsString,
-    fs,
+    collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::Parser;
-use libloom_contract::{
-    Status,
-    layout::{self, DEFAULT_WORKFLOW, Layout},
-};
-use libloom_entry::{Context, Failure, OrFail as _, is_executable};
-use libloom_record::{complete::complete, lock, phases::PhaseLedger};
+use libloom_contract::{Status, layout::Layout};
+use libloom_entry::{Context, Failure, OrFail as _};
+use libloom_record::{complete::complete, lock};
 use libloom_secrets::files;
 use libloom_variables::Override;
 
 use crate::{
-    again::{AgainArgs, Earlier},
+    again::AgainArgs,
     bootstrap::Trouble,
     cancel::{Cancel, Cause, Level},
-    display::Display,
     documents::Outcome,
     guard::Role,
     place::Place,
-    processes::Registry,
-    reports::Handed,
+    repeat::RepeatArgs,
     run::Run,
     selection::SelectionArgs,
+    settings::Settings,
 };
 
 /// Runs the repository's workflow in an isolated workspace.
@@ -82,6 +80,7 @@ use crate::{
 #[command(name = "loom-run", about = "Runs the repository's workflow in an isolated workspace")]
 pub struct Args {
     /// Run on this machine (the default: nothing remote exists yet)
+    // Local is the only place there is; the flag is the documented way to say so.
     #[arg(long)]
     local: bool,
 
@@ -99,6 +98,13 @@ pub struct Args {
 
     #[command(flatten)]
     again: AgainArgs,
+
+    /// Print what would run and what would be skipped, and why; copy and run nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    repeat: RepeatArgs,
 
     /// Jobs that run at the same time [default: number of processors]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -144,61 +150,27 @@ pub struct Args {
 /// # Errors
 /// No repository, a workflow outside of it, or a record that cannot be written.
 pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
-    // Local is the only place there is; the flag is the documented way to say so.
-    let Args { local: _, .. } = args;
-    let root = context.repository_root()?;
-    let earlier = Earlier::find(&args.again, &Layout::of_repository(&root))?;
-    let workflow = args.workflow.as_deref().or(earlier.as_ref().map(|run| run.workflow.as_path()));
-    let workflow = workflow_in(&root, &context.cwd, workflow)?;
-    let overrides = overrides(&args, &context.cwd)?;
-    let place = place::open(&root)?;
+    if args.repeat.is_wanted() {
+        return repeat::run(&args.repeat, context);
+    }
+    let settings = Settings::of(args, context)?;
+    if settings.args.dry_run {
+        return dry_run::print(settings, context);
+    }
+    let place = place::open(&settings.root)?;
     match guard::split().or_could_not("cannot start the run's worker process")? {
         Role::Guard(ended) => Ok(after_worker(ended, &place, context)),
-        Role::Worker(cancel) => {
-            let settings = Settings { args, root, workflow, overrides, earlier, cancel };
-            in_worker(settings, &place, context)
-        }
+        Role::Worker(cancel) => in_worker(settings, cancel, &place, context),
     }
-}
-
-/// The workflow file, relative to the repository root.
-fn workflow_in(root: &Path, cwd: &Path, wanted: Option<&Path>) -> Result<String, Failure> {
-    let Some(wanted) = wanted else { return Ok(DEFAULT_WORKFLOW.into()) };
-    let written = place::normalized(&cwd.join(wanted));
-    // Through a symlink the path may be written otherwise than the root's.
-    let real = written.parent().and_then(|folder| fs::canonicalize(folder).ok());
-    let real = real.zip(written.file_name()).map(|(folder, name)| folder.join(name));
-    let within = |path: &PathBuf| path.strip_prefix(root).ok()?.to_str().map(str::to_owned);
-    let inside = within(&written).or_else(|| within(&real?));
-    inside.ok_or_else(|| {
-        let error = format!(
-            "workflow `{}` is outside the repository `{}`",
-            wanted.display(),
-            root.display()
-        );
-        Failure::could_not(error).hint("a workflow must lie in the repository it is run for")
-    })
-}
-
-/// What the command line says of variables, the lowest first.
-fn overrides(args: &Args, cwd: &Path) -> Result<Vec<Override>, Failure> {
-    let mut overrides = Vec::new();
-    for file in &args.env_file {
-        let shown = file.display().to_string();
-        let what = format!("cannot read the variables of `{shown}`");
-        let text = fs::read_to_string(cwd.join(file)).or_could_not(&what)?;
-        let found = libloom_variables::dotenv(&text, &shown)
-            .map_err(|error| Failure::could_not(format!("{shown}:{error}")).context(&what))?;
-        overrides.extend(found);
-    }
-    overrides.extend(args.vars.iter().cloned());
-    Ok(overrides)
 }
 
 /// In the guard: the worker is gone, and so is everything it started.
 fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8 {
     remove_secrets(&place.run_id(), context);
     let code = u8::try_from(ended.exit_code).unwrap_or(libloom_contract::exit::BUG);
+    if ended.signal.is_some() {
+        context.console.clear_abandoned_lines();
+    }
     let Some((layout, run_id)) = place.of_repository() else { return code };
     let receipt = layout.run_receipt(&run_id);
     if receipt.exists() {
@@ -226,51 +198,13 @@ fn say_receipt(receipt: &Path, context: &Context) {
     drop(context.console.out(&format!("receipt: {}\n", receipt.display())));
 }
 
-/// What the worker is told.
-struct Settings {
-    args: Args,
-    root: PathBuf,
-    workflow: String,
-    overrides: Vec<Override>,
-    earlier: Option<Earlier>,
+fn in_worker(
+    settings: Settings,
     cancel: Cancel,
-}
-
-fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8, Failure> {
-    let (args, cancel) = (&settings.args, settings.cancel.clone());
-    let started_at = place.started_at();
-    let layout = Layout::of_repository(&settings.root);
-    let id = place.run_id();
-    let mut run = Run {
-        pipeline_id: layout::pipeline_id(started_at),
-        started_at,
-        started: Instant::now(),
-        workflow: settings.workflow.clone(),
-        command: context.argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
-        inherited: context.env.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
-        temp: context.env.temp_folder(),
-        overrides: settings.overrides,
-        changes_base: args.changes_base.clone(),
-        shell: find_shell(context),
-        grace: Duration::from_secs(args.grace.into()),
-        jobs: args.jobs.map_or_else(processors, usize::from),
-        logs: layout.run(&id),
-        layout,
-        display: Display::new(context.console.clone(), args.stream),
-        cancel,
-        registry: Registry::default(),
-        ledger: Mutex::new(PhaseLedger::new()),
-        wanted: args.selection.clone(),
-        earlier: settings.earlier,
-        fail_fast: args.fail_fast,
-        isolate: args.isolate_jobs,
-        snapshot_options: snapshot_options(args),
-        snapshot: OnceLock::new(),
-        redactor: OnceLock::new(),
-        handed: Handed::default(),
-        repo_root: settings.root,
-        id,
-    };
+    place: &Place,
+    context: &Context,
+) -> Result<u8, Failure> {
+    let mut run = settings.into_run(place.started_at(), cancel, context);
     let _lock = match place {
         Place::Repository { .. } => None,
         Place::Workspace { .. } => Some(move_into_workspace(&mut run, context)?),
@@ -282,13 +216,17 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     answer_first_interrupt(&run.cancel, run.grace, context);
     let (layout, temp) = (run.layout.clone(), run.temp.clone());
     let dead = thread::spawn(move || aftermath::clear_up_after_dead_runs(&layout, &temp));
-    let outcome = worker::work(&run, &context.siblings)
+    let outcome = worker::work(&run, &context.siblings);
+    run.display.close();
+    let outcome = outcome
         .or_could_not(format_args!("cannot record the run in `{}`", run.logs.folder().display()));
     remove_secrets(&run.id, context);
     for note in dead.join().unwrap_or_default() {
         context.console.note(note);
     }
     let outcome = outcome?;
+    run.display.summary(run.workspace());
+    hint_at_missed_files(&run, context);
     report(&outcome, context);
     if let (Some(hint), false) =
         (aftermath::hint_at_kept_workspaces(&run.layout), context.console.is_quiet())
@@ -299,10 +237,15 @@ fn in_worker(settings: Settings, place: &Place, context: &Context) -> Result<u8,
     Ok(outcome.exit_code)
 }
 
-/// What of the options is for `loom-snapshot create`.
-fn snapshot_options(args: &Args) -> Vec<OsString> {
-    let globs = args.include_ignored.iter().map(|glob| format!("--include-ignored={glob}").into());
-    globs.chain(args.no_untracked.then(|| "--no-untracked".into())).collect()
+/// Names the files that failed jobs missed in the workspace.
+fn hint_at_missed_files(run: &Run, context: &Context) {
+    if context.console.is_quiet() {
+        return;
+    }
+    let steps = run.display.failing_steps();
+    let hint = |step| missed::hint(step, &run.repo_root, run.workspace());
+    let hints: BTreeSet<String> = steps.iter().filter_map(hint).collect();
+    hints.iter().for_each(|hint| context.console.hint(hint));
 }
 
 /// Says at once that the wish to end was heard, and how to be quicker.
@@ -336,15 +279,6 @@ fn move_into_workspace(run: &mut Run, context: &Context) -> Result<lock::RunLock
     run.logs = layout.run(&run.id);
     run.layout = layout;
     place::make_run_folder(&run.layout, &run.id)
-}
-
-fn find_shell(context: &Context) -> PathBuf {
-    let candidates = context.env.path_folders().into_iter().map(|folder| folder.join("sh"));
-    candidates.into_iter().find(|path| is_executable(path)).unwrap_or_default()
-}
-
-fn processors() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// What is said last, before the receipt. Quiet, that is the final status alone.

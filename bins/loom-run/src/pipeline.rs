@@ -74,9 +74,7 @@ pub fn execute(run: &Run, plan: &Plan) -> io::Result<Pipeline> {
     note_what_is_not_built(run, graph);
     let (started_at, started) = (Timestamp::now(), Instant::now());
     state.run_to_end()?;
-    let pipeline = state.into_pipeline(started_at, started)?;
-    run.display.summary(&pipeline.counts, started.elapsed());
-    Ok(pipeline)
+    state.into_pipeline(started_at, started)
 }
 
 /// Says once for all jobs which of their keywords have no effect here.
@@ -269,9 +267,7 @@ impl<'a> State<'a> {
         }
         job::record_not_run(&attempt, &result.verdict)?;
         self.note(node, &result)?;
-        if result.verdict.reason != Some(Reason::NotSelected) {
-            self.run.display.not_run(node, &result.verdict);
-        }
+        self.run.display.not_run(node, &result.verdict);
         self.results[job] = Some(result);
         Ok(())
     }

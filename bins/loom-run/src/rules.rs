@@ -17,21 +17,25 @@ pub struct Decided {
     pub left: Vec<Option<Verdict>>,
 }
 
-/// Applies all rules, and the values from the command line.
+/// Applies all rules, and the values from the command line; `files` are those that there are.
 ///
 /// # Errors
 /// See [`ApplyError`].
-pub fn apply(run: &Run, mut graph: Graph) -> Result<Decided, ApplyError> {
+pub fn apply(
+    run: &Run,
+    mut graph: Graph,
+    files: impl Fn() -> Vec<String>,
+) -> Result<Decided, ApplyError> {
     let paths = run.facts().changed.as_ref();
     let changed: Option<Vec<String>> =
         paths.map(|paths| paths.iter().map(|path| path.path.clone()).collect());
-    let files = OnceCell::new();
+    let listed = OnceCell::new();
     let setting = Setting {
         predefined: run.predefined(),
         overrides: &run.overrides,
         host: &|name| inherited(run, name),
         changed: changed.as_deref(),
-        exists: &|globs| first_match(files.get_or_init(|| files_of(run)), globs),
+        exists: &|globs| first_match(listed.get_or_init(&files), globs),
     };
     let applied = apply_to(&mut graph, &setting)?;
     let left = |reason| Verdict::skipped(Reason::Rules, reason);
@@ -45,7 +49,7 @@ fn inherited(run: &Run, name: &str) -> Option<String> {
 }
 
 /// Files of the workspace. One that cannot be listed has none: the job itself will tell.
-fn files_of(run: &Run) -> Vec<String> {
+pub fn files_of(run: &Run) -> Vec<String> {
     let files = tree::files(run.workspace()).unwrap_or_default();
     files.into_iter().map(|path| path.to_string_lossy().into_owned()).collect()
 }

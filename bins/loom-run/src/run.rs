@@ -59,6 +59,8 @@ pub struct Run {
     pub grace: Duration,
     /// Jobs that run at the same time.
     pub jobs: usize,
+    /// Most bytes of output that are recorded of one job.
+    pub output_bytes_max: u64,
     /// The runtime directory that the run is recorded in.
     pub layout: Layout,
     /// The run's folder in it.
@@ -81,6 +83,8 @@ pub struct Run {
     pub isolate: bool,
     /// Options of `loom-snapshot create`.
     pub snapshot_options: Vec<OsString>,
+    /// State of the repository where no workspace is made (`--dry-run`).
+    pub facts: OnceLock<Facts>,
     /// The isolated workspace, once it is made.
     pub snapshot: OnceLock<Snapshot>,
     /// Variables that jobs have left for later ones.
@@ -106,11 +110,11 @@ impl Run {
         Verdict { message: verdict.message.as_ref().map(hide), ..verdict.clone() }
     }
 
-    /// State of the repository; unknown while there is no workspace.
+    /// State of the repository, as the workspace has it; unknown before it is made.
     pub fn facts(&self) -> &Facts {
         static UNKNOWN: OnceLock<Facts> = OnceLock::new();
         let snapshot = self.snapshot.get().map(|snapshot| &snapshot.facts);
-        snapshot.unwrap_or_else(|| UNKNOWN.get_or_init(Facts::default))
+        snapshot.or(self.facts.get()).unwrap_or_else(|| UNKNOWN.get_or_init(Facts::default))
     }
 
     /// What predefined variables are made of.

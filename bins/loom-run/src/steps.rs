@@ -27,7 +27,7 @@ use libloom_redact::Redactor;
 use memchr::memrchr_iter;
 
 use crate::{
-    display::Display,
+    display::{Display, Unfinished},
     processes::Ended,
     shell::{
         batch::Record,
@@ -37,7 +37,7 @@ use crate::{
     verdict::Verdict,
 };
 
-/// Most bytes of output that are recorded of one job (`runtime.output.maxBytes`).
+/// Most bytes of output that are recorded of one job, unless `runtime.output.maxBytes` says.
 pub const JOB_OUTPUT_BYTES_MAX: u64 = 1 << 30;
 /// Lines of the failing step that are shown without being asked for.
 const TAIL_LINES: usize = 20;
@@ -60,8 +60,26 @@ pub struct Sink<'a> {
     pub redactor: &'a Redactor,
     /// Where boundaries are counted.
     pub ledger: &'a Mutex<PhaseLedger>,
-    /// Bytes of output that may still be recorded.
-    pub room: u64,
+    /// Bytes of output that are recorded, and what became of them.
+    pub room: Room,
+}
+
+/// How much of a job's output is recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Most bytes (`runtime.output.maxBytes`).
+    pub max: u64,
+    /// Bytes that may still be recorded.
+    pub left: u64,
+    /// Bytes that were not recorded.
+    pub dropped: u64,
+}
+
+impl Room {
+    /// All of it is left.
+    pub fn new(max: u64) -> Self {
+        Room { max, left: max, dropped: 0 }
+    }
 }
 
 impl Sink<'_> {
@@ -91,6 +109,8 @@ struct Tally {
     bytes: [u64; 2],
     dropped: u64,
     tail: VecDeque<Vec<u8>>,
+    /// Beginnings of lines that are not shown yet.
+    unfinished: [Unfinished; 2],
 }
 
 impl Tally {
@@ -115,7 +135,7 @@ impl Tally {
 struct Target<'a, 'b> {
     tally: &'a mut Tally,
     log: &'a mut EventLog,
-    room: &'a mut u64,
+    room: &'a mut Room,
     display: &'b Display,
     job_id: &'b str,
 }
@@ -126,24 +146,33 @@ impl Target<'_, '_> {
         self.tally.lines += record.lines;
         self.tally.bytes[index(stream)] += length;
         self.tally.keep_tail(record.bytes);
-        self.display.output(self.job_id, stream, record.bytes);
-        if *self.room < length {
-            return self.drop_record(length);
-        }
-        *self.room -= length;
+        let unfinished = &mut self.tally.unfinished[index(stream)];
+        self.display.output((self.job_id, stream), record.bytes, record.partial, unfinished);
         let Record { ts, bytes, lines, partial } = *record;
-        self.log.output(Output { ts, stream, bytes, lines, partial })
+        if length <= self.room.left {
+            self.room.left -= length;
+            return self.log.output(Output { ts, stream, bytes, lines, partial });
+        }
+        let fitting = &bytes[..usize::try_from(self.room.left).unwrap_or(usize::MAX)];
+        let whole = &bytes[..memrchr_iter(b'\n', fitting).next().map_or(0, |end| end + 1)];
+        if !whole.is_empty() {
+            let lines = memrchr_iter(b'\n', whole).count() as u64;
+            self.log.output(Output { ts, stream, bytes: whole, lines, partial: false })?;
+        }
+        self.drop_bytes(length - whole.len() as u64)
     }
 
     /// The first dropped byte closes the recording for good, so that no gap looks like output.
-    fn drop_record(&mut self, length: u64) -> io::Result<()> {
-        *self.room = 0;
+    fn drop_bytes(&mut self, length: u64) -> io::Result<()> {
+        self.room.left = 0;
+        self.room.dropped += length;
         self.tally.dropped += length;
         if self.tally.dropped > length {
             return Ok(());
         }
         let text = format!(
-            "the job wrote more than {JOB_OUTPUT_BYTES_MAX} bytes: what follows is not recorded"
+            "the job wrote more than {} bytes (`runtime.output.maxBytes`): what follows is not recorded",
+            self.room.max
         );
         let note = self.log.subject().say(EventKind::Note, text);
         self.log.append(note)
@@ -170,8 +199,14 @@ pub struct FailingStep {
     pub step: String,
     /// The entry.
     pub command: String,
+    /// The entries before it in the same shell.
+    pub earlier: Vec<String>,
+    /// Where it stands in the workflow, as `file:line:column`.
+    pub position: Option<String>,
     /// Its events, relative to the run's folder.
     pub events_path: String,
+    /// Lines of both streams in all.
+    pub lines: u64,
     /// Its last lines, of both streams as they came.
     pub tail: Vec<Vec<u8>>,
 }
@@ -232,6 +267,8 @@ impl<'a, 'b> Steps<'a, 'b> {
         if let Some(Some(before)) = self.begun.last_mut() {
             before.ended = Some(now);
         }
+        let command = self.sink.redactor.text(&step.command);
+        self.sink.display.step(self.sink.job_id, step.path(), &command);
         let subject = Subject::step(&step.path(), self.sink.job_id);
         let start = subject.event(EventKind::Start);
         let mut log = EventLog::create(&self.sink.layout.step(step).events(), subject)?;
@@ -287,6 +324,15 @@ impl<'a, 'b> Steps<'a, 'b> {
         })
     }
 
+    /// A line that a step ended in, cut off where the record is.
+    fn show_unfinished_lines(&mut self, number: usize) {
+        let Some(Some(begun)) = self.begun.get_mut(number - 1) else { return };
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let unfinished = &mut begun.part.tally.unfinished[index(stream)];
+            self.sink.display.output((self.sink.job_id, stream), b"", false, unfinished);
+        }
+    }
+
     /// Steps that have begun.
     pub fn begun_count(&self) -> usize {
         self.begun.len()
@@ -324,6 +370,7 @@ impl<'a, 'b> Steps<'a, 'b> {
     ) -> io::Result<()> {
         let number = self.entries.len() + 1;
         self.flush(number, true)?;
+        self.show_unfinished_lines(number);
         let step = self.steps[number - 1];
         let begun = self.begun.get_mut(number - 1).and_then(Option::take);
         let mut summary = self.summary(step, verdict);
@@ -336,13 +383,21 @@ impl<'a, 'b> Steps<'a, 'b> {
             [summary.stdout_bytes, summary.stderr_bytes] = begun.part.tally.bytes;
             summary.dropped_bytes =
                 (begun.part.tally.dropped > 0).then_some(begun.part.tally.dropped);
+            if let Some(dropped) = summary.dropped_bytes {
+                let text = format!("{dropped} bytes of this step's output were not recorded");
+                let note = begun.log.subject().say(EventKind::Note, text);
+                begun.log.append(note)?;
+            }
             let events_path = self.sink.run.relative(&self.sink.layout.step(step).events());
             self.finish_events(&mut begun.log, &summary)?;
             if verdict.status == Status::Failure {
                 self.failing = Some(FailingStep {
                     step: step.path(),
                     command: summary.command.clone(),
+                    earlier: self.steps[..number - 1].iter().map(|s| s.command.clone()).collect(),
+                    position: summary.position.clone(),
                     events_path: events_path.clone(),
+                    lines: begun.part.tally.lines,
                     tail: begun.part.tally.tail.into(),
                 });
             }

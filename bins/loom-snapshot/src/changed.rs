@@ -4,9 +4,11 @@
 //! `clean` filters on files whose stat data changed; they are switched off, and such a file then
 //! counts as changed, which is the safe answer.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -16,8 +18,13 @@ use libloom_contract::layout;
 use libloom_contract::snapshot::{Facts, PathText};
 use libloom_entry::{Failure, OrFail};
 
-use crate::git::{failed, pieces};
+use crate::git::{Git, failed, path_of, pieces};
 use crate::repository::{Repository, is_below};
+use crate::work_tree::DEPTH;
+
+/// Names by which git learns values that no command line can hold safely.
+const EMPTY: &str = "LOOM_EMPTY";
+const FALSE: &str = "LOOM_FALSE";
 
 /// Whether to compute the changed paths, and against what.
 #[derive(Args, Clone, Debug)]
@@ -99,8 +106,9 @@ fn changed_since(
         }
         _ => {}
     }
+    let mut args = filters_off(&repository.git)?;
     let git = repository.git.clone().with("GIT_INDEX_FILE", &index);
-    let mut args = filters_off(repository)?;
+    let git = git.with(EMPTY, "").with(FALSE, "false");
     args.extend(
         ["diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", base, "--"]
             .map(OsString::from),
@@ -122,18 +130,34 @@ fn changed_since(
     }
 }
 
-/// `-c` arguments that empty every configured filter.
-fn filters_off(repository: &Repository) -> Result<Vec<OsString>, Failure> {
+/// Arguments that empty every configured filter, of submodules too: git looks into those, with
+/// the settings it was given itself.
+fn filters_off(git: &Git) -> Result<Vec<OsString>, Failure> {
+    let mut names = BTreeSet::new();
+    find_filters(git, DEPTH, &mut names)?;
+    let off = |name: &Vec<u8>| {
+        let value = if name.ends_with(b".required") { FALSE } else { EMPTY };
+        // Unlike `-c NAME=VALUE` this allows `=` in the name.
+        OsString::from_vec([b"--config-env=", &name[..], b"=", value.as_bytes()].concat())
+    };
+    Ok(names.iter().map(off).collect())
+}
+
+fn find_filters(git: &Git, depth: usize, names: &mut BTreeSet<Vec<u8>>) -> Result<(), Failure> {
     let pattern = r"^filter\..*\.(clean|process|required)$";
-    let output =
-        repository.git.output(&["config", "--name-only", "-z", "--get-regexp", pattern])?;
-    let mut args = Vec::new();
-    for name in pieces(&output.stdout) {
-        let name = String::from_utf8_lossy(name);
-        let value = if name.ends_with(".required") { "false" } else { "" };
-        args.extend(["-c".into(), format!("{name}={value}").into()]);
+    let output = git.output(&["config", "--name-only", "-z", "--get-regexp", pattern])?;
+    names.extend(pieces(&output.stdout).map(<[u8]>::to_vec));
+    if depth == 0 {
+        return Ok(());
     }
-    Ok(args)
+    for entry in pieces(&git.run(&["ls-files", "--stage", "-z"])?) {
+        let path = entry.splitn(2, |byte| *byte == b'\t').nth(1).unwrap_or_default();
+        let folder = git.folder().join(path_of(path));
+        if entry.starts_with(b"160000 ") && folder.join(".git").symlink_metadata().is_ok() {
+            find_filters(&git.at(&folder), depth - 1, names)?;
+        }
+    }
+    Ok(())
 }
 
 /// A path as documents hold it.

@@ -12,15 +12,17 @@ use libloom_contract::{Document, Timestamp, exit, store, version};
 use libloom_entry::{Context, Failure, OrFail};
 use rustix::fs::{Mode, OFlags, openat, symlinkat};
 
+use crate::baseline;
 use crate::changed::ChangedArgs;
-use crate::destination::{Destination, choose_parent};
+use crate::checkout::{Revision, copy_commit};
+use crate::destination::{Destination, Places};
 use crate::errors::cannot_write;
 use crate::folders::make;
 use crate::git::Git;
 use crate::listing::open_root;
 use crate::progress::Progress;
 use crate::questions::Questions;
-use crate::records::{Known, Records};
+use crate::records::{Known, Records, entries};
 use crate::repository::{Repository, ask_where};
 use crate::transfer::Transfer;
 use crate::watch::{Display, error_message};
@@ -47,6 +49,13 @@ pub(crate) struct CreateArgs {
     /// Also copy ignored files whose path matches; may be repeated
     #[arg(long, value_name = "GLOB")]
     include_ignored: Vec<String>,
+    /// Copy this commit as git would check it out, instead of the work tree
+    ///
+    /// REV is whatever git takes for a commit: a branch, a tag, a hash, HEAD~3. Line ends and
+    /// encodings are converted as attributes say; filters are not run, so that the files of Git LFS
+    /// and the like hold what git stores.
+    #[arg(long, value_name = "REV", conflicts_with_all = ["no_untracked", "include_ignored"])]
+    at: Option<String>,
     #[command(flatten)]
     changed: ChangedArgs,
 }
@@ -84,8 +93,12 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> Result<u8, Failure> {
 fn hint_at_many(context: &Context, root: &Path) {
     let folder = Layout::of_repository(root).snapshots();
     // Counting names is cheap; only then are the records worth reading.
-    let count = std::fs::read_dir(folder).map_or(0, Iterator::count);
-    let bytes = || Records::read(context, root).all.iter().map(Known::bytes).sum::<u64>();
+    let is_record = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
+    let count = entries(&folder).iter().filter(|path| is_record(path)).count();
+    let bytes = || {
+        let records = Records::read(context, root);
+        records.map_or(0, |records| records.all.iter().map(Known::bytes).sum::<u64>())
+    };
     if count > MANY || (count > 1 && bytes() > LARGE) {
         let text = format!(
             "{count} snapshots of this repository are kept; `loom snapshot prune --keep 3` removes old ones"
@@ -109,14 +122,26 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
     };
     let git = Git::new(&context.env, &context.cwd);
     let place = ask_where(&git)?;
-    let early = Questions::ask_early(&git, &request)?;
+    let early = match args.at {
+        None => Questions::ask_early(&git, &request)?,
+        Some(_) => None,
+    };
     let repository = Repository::found(&git, &context.cwd, place)?;
+    let revision = args.at.as_ref().map(|rev| Revision::find(&repository, rev)).transpose()?;
     let (destination, id, place_note) = destination(args, context, &repository)?;
-    let questions = Questions::of(&repository.git, &request, early)?;
+    let copy = destination.folder();
     let display = Display::choose(args.events, &context.console);
-    let made = display.during(&context.console, &progress, |on_facts| {
-        copy_repository(&request, &repository, questions, destination.folder(), on_facts)
-    });
+    let made = match &revision {
+        Some(revision) => display.during(&context.console, &progress, |hear| {
+            copy_commit(&request, &repository, revision, copy, hear)
+        }),
+        None => {
+            let questions = Questions::of(&repository.git, &request, early)?;
+            display.during(&context.console, &progress, |hear| {
+                copy_repository(&request, &repository, questions, copy, hear)
+            })
+        }
+    };
     // A signal also ends the git processes we started; their failure is not the reason.
     progress.check()?;
     let mut made = made?;
@@ -130,13 +155,20 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
             Repository::discover(&repository.git.at(destination.folder()), destination.folder())?;
         args.changed.fill(&mut made.facts, &copy, &copy.git_dir)?;
     }
+    let baseline = std::mem::take(&mut made.baseline);
     let mut record = record(args, &repository, destination.place(), id, made, &transfer);
     record.duration_ms = milliseconds(start);
     let inside = destination.folder().join(".git").join(SNAPSHOT_RECORD_IN_GIT);
     store::write(&inside, &record).or_could_not("cannot write the snapshot's record")?;
     progress.check()?;
+    display.phase(&context.console, &progress, "publish")?;
     destination.keep()?;
+    // What has its name is recorded, whether or not somebody still listens.
+    let told = display.phase(&context.console, &progress, "record");
     write_record(&repository.root, &mut record);
+    let dot_git = Path::new(&record.path).join(".git");
+    baseline::write(&repository.root, &record.id, &dot_git, &baseline)?;
+    told?;
     Ok(record)
 }
 
@@ -179,7 +211,7 @@ fn destination(
         return Ok((Destination::make(&parent, name)?, id, None));
     }
     let bytes = || repository.estimated_bytes();
-    let (parent, note) = choose_parent(context, &repository.root, bytes)?;
+    let (parent, note) = Places::of(context, &repository.root)?.choose(&repository.root, bytes)?;
     refuse_inside(repository, &parent)?;
     Ok((Destination::make(&parent, &id)?, id, note))
 }
@@ -296,10 +328,11 @@ fn record(
     made: Made,
     transfer: &Transfer,
 ) -> Snapshot {
-    let files = match (made.counts.bytes, transfer.shared_any()) {
-        (0, _) => Method::None,
-        (_, true) => Method::Reflink,
-        (_, false) => Method::Copy,
+    let files = match (made.counts.bytes, &args.at, transfer.shared_any()) {
+        (0, ..) => Method::None,
+        (_, Some(_), _) => Method::Checkout,
+        (_, None, true) => Method::Reflink,
+        (_, None, false) => Method::Copy,
     };
     Snapshot {
         schema_version: version::SNAPSHOT.to_string(),
@@ -308,6 +341,7 @@ fn record(
         path: place.to_string_lossy().into_owned(),
         repo_root: repository.root.to_string_lossy().into_owned(),
         run_id: args.run_id.clone(),
+        rev: args.at.clone(),
         created_at: Timestamp::now(),
         duration_ms: 0,
         loom_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use libloom_config::Settings;
 use libloom_contract::env;
 use libloom_entry::{Context, Failure};
 use rustix::fs::{FlockOperation, flock, fstat};
@@ -18,46 +19,67 @@ use crate::listing::open_root;
 use crate::remove::remove_tree;
 
 /// How the name of an unfinished snapshot ends; it begins with a dot.
-pub(crate) const PARTIAL: &str = ".loom-partial";
+pub(crate) use libloom_contract::layout::WORKSPACE_PARTIAL as PARTIAL;
 /// A tree of more bytes than this does not go to another file system without need.
 const LARGE: u64 = 1 << 30;
 
 /// The folders in which snapshots are made when no place is named.
-pub(crate) fn usual_places(context: &Context) -> Vec<PathBuf> {
-    let set = context.env.get_non_empty(env::SNAPSHOT_DIR).map(PathBuf::from);
-    let all = set.into_iter().chain([context.env.temp_folder()]).chain(cache_place(context));
-    // As records name them; a place that does not exist holds nothing.
-    all.filter_map(|place| context.cwd.join(place).canonicalize().ok()).collect()
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// What `LOOM_SNAPSHOT_DIR` or `snapshot.dir` of a configuration file names.
+    set: Option<PathBuf>,
+    temp: PathBuf,
+    cache: Option<PathBuf>,
 }
 
-fn cache_place(context: &Context) -> Option<PathBuf> {
-    context.env.cache_home().map(|cache| cache.join("loom/workspaces"))
-}
+impl Places {
+    /// The folders for snapshots of the repository at `root`.
+    pub(crate) fn of(context: &Context, root: &Path) -> Result<Self, Failure> {
+        let env = &context.env;
+        let set = match env.get_non_empty(env::SNAPSHOT_DIR) {
+            Some(set) => Some(context.cwd.join(set)),
+            None => {
+                let files = libloom_config::files(Some(root), env.config_home().as_deref());
+                let settings = Settings::read(&files, env.home().as_deref()).map_err(|error| {
+                    Failure::could_not(error).hint("mend the configuration file")
+                })?;
+                settings.snapshot_dir
+            }
+        };
+        let temp = context.cwd.join(env.temp_folder());
+        let cache = env.cache_home().map(|cache| cache.join("loom/workspaces"));
+        Ok(Self { set, temp, cache })
+    }
 
-/// Chooses the folder for a snapshot of the repository at `root`, which takes about as many bytes
-/// as `bytes` says if it is asked; the second answer is a note where the choice is unusual.
-pub(crate) fn choose_parent(
-    context: &Context,
-    root: &Path,
-    bytes: impl FnOnce() -> u64,
-) -> Result<(PathBuf, Option<String>), Failure> {
-    if let Some(set) = context.env.get_non_empty(env::SNAPSHOT_DIR) {
-        let folder = context.cwd.join(set);
-        make_private(&folder)?;
-        return Ok((canonical(&folder)?, None));
+    /// All of them that exist, as records name them.
+    pub(crate) fn all(&self) -> Vec<PathBuf> {
+        let all = self.set.iter().chain([&self.temp]).chain(&self.cache);
+        all.filter_map(|place| place.canonicalize().ok()).collect()
     }
-    let temp = context.env.temp_folder();
-    let temp = canonical(&context.cwd.join(temp))?;
-    if let (true, Some(cache)) = (is_too_much_for(&temp, root, bytes), cache_place(context)) {
-        make_private(&cache)?;
-        let note = format!(
-            "the tree is large and `{}` is another file system: the snapshot is in `{}`",
-            temp.display(),
-            cache.display()
-        );
-        return Ok((canonical(&cache)?, Some(note)));
+
+    /// Chooses the folder for a snapshot of the repository at `root`, which takes about as many
+    /// bytes as `bytes` says if it is asked; the second answer is a note where the choice is unusual.
+    pub(crate) fn choose(
+        &self,
+        root: &Path,
+        bytes: impl FnOnce() -> u64,
+    ) -> Result<(PathBuf, Option<String>), Failure> {
+        if let Some(set) = &self.set {
+            make_private(set)?;
+            return Ok((canonical(set)?, None));
+        }
+        let temp = canonical(&self.temp)?;
+        if let (true, Some(cache)) = (is_too_much_for(&temp, root, bytes), &self.cache) {
+            make_private(cache)?;
+            let note = format!(
+                "the tree is large and `{}` is another file system: the snapshot is in `{}`",
+                temp.display(),
+                cache.display()
+            );
+            return Ok((canonical(cache)?, Some(note)));
+        }
+        Ok((temp, None))
     }
-    Ok((temp, None))
 }
 
 fn is_too_much_for(temp: &Path, root: &Path, bytes: impl FnOnce() -> u64) -> bool {
@@ -86,7 +108,7 @@ fn canonical(folder: &Path) -> Result<PathBuf, Failure> {
             format_args!("cannot use `{}` as the place for snapshots", folder.display()),
             error,
         )
-        .hint("make the folder, or set TMPDIR or LOOM_SNAPSHOT_DIR to one that exists")
+        .hint("make the folder, or set TMPDIR, LOOM_SNAPSHOT_DIR or `snapshot.dir` to one that exists")
     })
 }
 

@@ -38,7 +38,8 @@ const STATE: [&str; 14] = [
 ];
 const STATE_FOLDERS: [&str; 3] = ["rebase-apply", "rebase-merge", "sequencer"];
 const SPARSE: &str = "info/sparse-checkout";
-const SHARED: [&str; 4] = ["info/attributes", "info/exclude", "info/grafts", "shallow"];
+pub(crate) const ATTRIBUTES: &str = "info/attributes";
+const SHARED: [&str; 4] = [ATTRIBUTES, "info/exclude", "info/grafts", "shallow"];
 
 /// Makes the folders that git wants to see in every repository.
 pub(crate) fn make_folders(dot_git: &Path) -> Result<(), Failure> {
@@ -82,16 +83,20 @@ fn packed(mut refs: Vec<&Ref>) -> String {
     std::iter::once("# pack-refs with: sorted \n".to_owned()).chain(lines).collect()
 }
 
-/// Copies the small files that say how git reads the tree and what operation is in progress.
+/// Copies the small files that say how git reads trees and history.
+pub(crate) fn copy_shared(repository: &Repository, dot_git: &Path) -> Result<(), Failure> {
+    for name in SHARED {
+        copy_content(&repository.common_dir, name, dot_git)?;
+    }
+    copy_content(&repository.git_dir, SPARSE, dot_git)
+}
+
+/// Copies the files that say what operation is in progress.
 pub(crate) fn copy_state(
     repository: &Repository,
     dot_git: &Path,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    for name in SHARED {
-        copy_content(&repository.common_dir.join(name), &dot_git.join(name))?;
-    }
-    copy_content(&repository.git_dir.join(SPARSE), &dot_git.join(SPARSE))?;
     let own = open_root(&repository.git_dir)
         .or_could_not(format_args!("cannot open `{}`", repository.git_dir.display()))?;
     let mut state: Vec<Vec<u8>> = STATE.map(|name| name.as_bytes().to_vec()).into();
@@ -108,10 +113,18 @@ pub(crate) fn copy_state(
     copy_names(&repository.git_dir, dot_git, &state, progress)
 }
 
-/// Copies what a file says; users like to make symlinks of these, which would not hold here.
-fn copy_content(from: &Path, to: &Path) -> Result<(), Failure> {
-    match fs::read(from) {
-        Ok(bytes) => write(to, &bytes),
+/// Copies what a file says; users like to make symlinks of these, which would not hold here. One
+/// that leads elsewhere could bring any file of the user into the snapshot.
+fn copy_content(above: &Path, name: &str, to: &Path) -> Result<(), Failure> {
+    let (from, to) = (above.join(name), to.join(name));
+    if let (Ok(target), Ok(above)) = (from.canonicalize(), above.canonicalize())
+        && !target.starts_with(above.parent().unwrap_or(&above))
+    {
+        let what = format!("`{}` is a symlink to a file outside", from.display());
+        return Err(Failure::could_not(what).hint("replace it by the file it points to"));
+    }
+    match fs::read(&from) {
+        Ok(bytes) => write(&to, &bytes),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => {
             Err(Failure::could_not(error).context(format_args!("cannot read `{}`", from.display())))

@@ -35,7 +35,7 @@ pub(crate) struct Folders<'a> {
     path: Vec<u8>,
     stack: Vec<Level>,
     /// Where to put the special files of the folders that are listed; if absent, none is.
-    specials: Option<&'a Specials>,
+    specials: Option<&'a Specials<'a>>,
     top_kinds: Option<Kinds>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Folders<'a> {
 
     /// The same for a walk that lists the folders of the source, if there is where to put the
     /// special files they hold.
-    pub(crate) fn listing(self, specials: Option<&'a Specials>) -> Self {
+    pub(crate) fn listing(self, specials: Option<&'a Specials<'a>>) -> Self {
         Self { specials, ..self }
     }
 

@@ -2,18 +2,25 @@
 //!
 //! Every process runs with a cleaned environment (a hook's `GIT_DIR` or `GIT_INDEX_FILE` must not
 //! point us elsewhere), takes no optional locks and starts no configured program (file system
-//! monitor, signature check, lazy fetch), so that asking never changes the source.
+//! monitor, hook, signature check, lazy fetch), so that asking never changes the source.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use libloom_entry::{Environment, Failure, OrFail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How often work that takes long looks whether it should stop.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Configuration that overrides whatever the repository says, as `-c` arguments.
-const NEUTRAL: [&str; 3] = ["core.fsmonitor=false", "log.showSignature=false", "gc.auto=0"];
+const NEUTRAL: [&str; 4] =
+    ["core.fsmonitor=false", "core.hooksPath=/dev/null", "log.showSignature=false", "gc.auto=0"];
 
 /// `GIT_*` variables that say how git is set up rather than where a repository is.
 const KEPT: [&str; 3] =
@@ -109,6 +116,40 @@ impl Running {
         let what = self.what.clone();
         let output = self.output()?;
         if output.status.success() { Ok(output.stdout) } else { Err(failed(&what, &output)) }
+    }
+
+    /// The same for work that takes long: git is ended as soon as `is_stopping`.
+    pub(crate) fn finish_unless(
+        mut self,
+        is_stopping: impl Fn() -> bool + Sync,
+    ) -> Result<(), Failure> {
+        let child = self.child.as_mut().expect("taken only at its end");
+        let pid = Pid::from_child(child);
+        let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+        let (done, is_done) = mpsc::channel::<()>();
+        let (is_stopping, mut said) = (&is_stopping, Vec::new());
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                while is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                    if is_stopping() {
+                        // It may have ended by itself; nobody has waited for it yet, so the
+                        // number is still its own.
+                        let _ = kill_process(pid, Signal::TERM);
+                    }
+                }
+            });
+            // Nothing is expected here; the end of the stream is the end of git.
+            scope.spawn(move || out.as_mut().map(|out| std::io::copy(out, &mut std::io::sink())));
+            let read = err.as_mut().map(|err| err.read_to_end(&mut said));
+            drop(done);
+            read
+        });
+        let (stdout, stderr) = (Vec::new(), said);
+        let mut output = Output { status: ExitStatus::default(), stdout, stderr };
+        let child = self.child.as_mut().expect("taken only at its end");
+        output.status =
+            child.wait().or_could_not(format_args!("cannot wait for `{}`", self.what))?;
+        if output.status.success() { Ok(()) } else { Err(failed(&self.what, &output)) }
     }
 
     /// Waits for the end, whatever the exit code.

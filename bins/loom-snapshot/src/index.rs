@@ -41,7 +41,8 @@ impl ObjectFormat {
         }
     }
 
-    fn digest(self, bytes: &[u8]) -> Vec<u8> {
+    /// Hash of `bytes`.
+    pub(crate) fn digest(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Self::Sha1 => Sha1::digest(bytes).to_vec(),
             Self::Sha256 => Sha256::digest(bytes).to_vec(),
@@ -98,9 +99,19 @@ impl Entry {
         self.mode & TYPE == 0o160_000
     }
 
+    /// A symlink.
+    pub(crate) fn is_symlink(&self) -> bool {
+        self.mode & TYPE == 0o120_000
+    }
+
     /// A whole folder that a sparse checkout leaves out.
     pub(crate) fn is_sparse_folder(&self) -> bool {
         self.mode & TYPE == 0o040_000
+    }
+
+    /// Name of its object, padded with zeros; all zeros where it is not known.
+    pub(crate) fn object(&self) -> &[u8; 32] {
+        &self.object
     }
 
     /// Whether git leaves the path out of the work tree on purpose.
@@ -270,6 +281,38 @@ impl Index {
         let used = out.len() - start;
         out.resize(start + (used + 1).next_multiple_of(8), 0);
     }
+}
+
+/// One entry of an index that is made anew.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'a> {
+    pub(crate) path: &'a [u8],
+    pub(crate) mode: u32,
+    /// All zeros: not known.
+    pub(crate) object: &'a [u8; 32],
+    pub(crate) stat: StatData,
+}
+
+/// The bytes of an index file of `lines`, which come sorted by path.
+pub(crate) fn file_of(format: ObjectFormat, lines: &[Line<'_>]) -> Vec<u8> {
+    let paths: usize = lines.iter().map(|line| line.path.len()).sum();
+    let mut out = Vec::with_capacity(paths + lines.len() * 72 + 64);
+    out.extend_from_slice(b"DIRC");
+    push(&mut out, 2);
+    push(&mut out, u32::try_from(lines.len()).expect("no more than 32 bits count"));
+    for Line { path, mode, object, stat } in lines {
+        let start = out.len();
+        stat.to_index(*mode).into_iter().for_each(|word| push(&mut out, word));
+        out.extend_from_slice(&object[..format.size()]);
+        let length = u16::try_from(path.len()).unwrap_or(NAME_LENGTH).min(NAME_LENGTH);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(path);
+        let used = out.len() - start;
+        out.resize(start + (used + 1).next_multiple_of(8), 0);
+    }
+    let digest = format.digest(&out);
+    out.extend_from_slice(&digest);
+    out
 }
 
 /// Whether a path stays below its root and out of `.git`; anything else may come only from a

@@ -46,6 +46,18 @@ impl Kinds {
         (kind != FileType::Unknown).then_some(kind)
     }
 
+    /// Names of the folders, but for `.git`.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &[u8]> {
+        let folders = self.entries.iter().filter(|entry| entry.2 == FileType::Directory);
+        folders.map(|entry| &self.names[entry.0..entry.1]).filter(|name| *name != b".git")
+    }
+
+    /// Whether there is a file or a symlink, or what may be one.
+    pub(crate) fn has_file(&self) -> bool {
+        use FileType::{RegularFile, Symlink, Unknown};
+        self.entries.iter().any(|entry| matches!(entry.2, RegularFile | Symlink | Unknown))
+    }
+
     /// Names of what is neither file, folder nor symlink.
     pub(crate) fn special(&self) -> impl Iterator<Item = &[u8]> {
         let is_special = |entry: &&(usize, usize, FileType)| {

@@ -13,7 +13,9 @@
 //! [`create`] wires one snapshot; [`work_tree`] is the pass over the files; [`dot_git`],
 //! [`objects`] and [`config`] build the repository around them.
 
+mod baseline;
 mod changed;
+mod checkout;
 mod config;
 mod config_file;
 mod copy;

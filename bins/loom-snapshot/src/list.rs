@@ -43,7 +43,7 @@ struct Listed<'a> {
 /// The snapshots of the repository around the current folder.
 pub(crate) fn records(context: &Context) -> Result<Records, Failure> {
     let repository = Repository::discover(&Git::new(&context.env, &context.cwd), &context.cwd)?;
-    let records = Records::read(context, &repository.root);
+    let records = Records::read(context, &repository.root)?;
     for note in &records.notes {
         context.console.warn(printable(note));
     }

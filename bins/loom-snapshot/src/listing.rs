@@ -15,6 +15,18 @@ pub(crate) fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
     open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
+/// Whether `path` below `root` is a folder that no symlink leads to.
+pub(crate) fn is_real_folder(root: &Path, path: &[u8]) -> bool {
+    let Ok(mut folder) = open_root(root) else { return false };
+    for name in path.split(|byte| *byte == b'/') {
+        match openat(&folder, OsStr::from_bytes(name), READ, Mode::empty()) {
+            Ok(below) => folder = below,
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
 /// Names and kinds of what the folder `name` of `above` holds; nothing if there is no such folder.
 pub(crate) fn names(above: BorrowedFd<'_>, name: &str) -> Result<Vec<(Vec<u8>, FileType)>, Errno> {
     let folder = match openat(above, name, READ, Mode::empty()) {

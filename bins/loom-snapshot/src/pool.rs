@@ -26,7 +26,7 @@ pub(crate) struct Pool<'a> {
     pub(crate) progress: &'a Progress,
     /// Where to put the special files beside the paths, if folders are to be listed: that pays
     /// where most of what they hold is copied.
-    pub(crate) specials: Option<&'a Specials>,
+    pub(crate) specials: Option<&'a Specials<'a>>,
 }
 
 /// What one thread learned; the sums of all are the whole.

@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use clap::Args;
 use libloom_console::size;
+use libloom_contract::quantity::size_bytes;
 use libloom_contract::{Timestamp, exit};
 use libloom_entry::{Context, Failure, OrFail, parse_age};
 
-use crate::destination::{PARTIAL, is_being_made, usual_places};
+use crate::destination::{PARTIAL, is_being_made};
 use crate::list::records;
 use crate::records::{Known, Records, entries};
-use crate::remove::remove_tree;
+use crate::remove::{disk_usage, remove_tree};
 
 /// Remove old snapshots, and what killed commands left unfinished
 ///
 /// Without an option nothing whole is removed: only unfinished snapshots whose maker is dead, and
-/// records of snapshots that are gone. A snapshot that a run is using always stays.
+/// records of snapshots that are gone. A snapshot that a run is using always stays. With several
+/// options only what all of them let go is removed.
 #[derive(Args, Debug)]
 pub(crate) struct PruneArgs {
     /// Keep the newest N
@@ -28,8 +30,11 @@ pub(crate) struct PruneArgs {
     /// Remove only what is older, such as 12h, 7d or 2w
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     older_than: Option<Duration>,
+    /// Remove the oldest until all together take no more than SIZE on disk, such as 500M or 10G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_size: Option<u64>,
     /// Remove all
-    #[arg(long, conflicts_with_all = ["keep", "older_than"])]
+    #[arg(long, conflicts_with_all = ["keep", "older_than", "max_size"])]
     all: bool,
     /// Only say what would be removed
     #[arg(long)]
@@ -47,8 +52,14 @@ pub(crate) struct RmArgs {
 /// Removes what the options choose; prints the paths to stdout.
 pub(crate) fn prune(args: &PruneArgs, context: &Context) -> Result<u8, Failure> {
     let records = records(context)?;
-    let chosen: Vec<&Known> = choose(args, &records.all, Timestamp::now());
-    let leftovers = leftovers(context, &records);
+    // What jobs wrote counts too, so the trees are looked at; only where sizes matter.
+    let measure = |known: &Known| match (args.max_size, known.is_present) {
+        (Some(_), true) => disk_usage(Path::new(&known.record.path)),
+        _ => 0,
+    };
+    let sizes: Vec<u64> = records.all.iter().map(measure).collect();
+    let (chosen, rest) = choose(args, &records.all, &sizes, Timestamp::now());
+    let leftovers = leftovers(&records);
     let mut bytes = 0;
     for known in &chosen {
         if !args.dry_run {
@@ -57,7 +68,9 @@ pub(crate) fn prune(args: &PruneArgs, context: &Context) -> Result<u8, Failure> 
                 .or_could_not(format_args!("cannot remove `{}`", known.record.path))?;
         }
         if known.is_present {
-            bytes += known.bytes();
+            let measured =
+                records.all.iter().zip(&sizes).find(|(one, _)| one.record.id == known.record.id);
+            bytes += measured.map_or(0, |(_, size)| *size).max(known.bytes());
             context.console.out(&known.record.path)?;
         }
     }
@@ -79,33 +92,53 @@ pub(crate) fn prune(args: &PruneArgs, context: &Context) -> Result<u8, Failure> 
         size(bytes),
         leftovers.len()
     ));
+    if let Some(most) = args.max_size.filter(|most| rest > *most) {
+        context.console.note(format_args!(
+            "those that stay take {}, more than {}: they are in use, or another option keeps them",
+            size(rest),
+            size(most)
+        ));
+    }
     Ok(exit::DONE)
 }
 
-/// Which snapshots go; records of vanished ones always do.
-fn choose<'a>(args: &PruneArgs, all: &'a [Known], now: Timestamp) -> Vec<&'a Known> {
+/// Which snapshots go, and how many bytes of `sizes` stay; records of vanished ones always go.
+fn choose<'a>(
+    args: &PruneArgs,
+    all: &'a [Known],
+    sizes: &[u64],
+    now: Timestamp,
+) -> (Vec<&'a Known>, u64) {
     let present = all.iter().filter(|known| known.is_present).count();
     let spare = present.saturating_sub(args.keep.unwrap_or(0));
-    let is_wanted = args.all || args.keep.is_some() || args.older_than.is_some();
+    let is_wanted =
+        args.all || args.keep.is_some() || args.older_than.is_some() || args.max_size.is_some();
     let is_old =
         |known: &Known| args.older_than.is_none_or(|age| now.since(known.record.created_at) > age);
     let mut older = 0;
+    let mut rest: u64 = sizes.iter().sum();
     let mut chosen = Vec::new();
-    for known in all {
+    for (known, size) in all.iter().zip(sizes) {
         older += usize::from(known.is_present);
-        let goes = is_wanted && older <= spare && is_old(known) && !known.in_use;
+        let is_too_much = args.max_size.is_none_or(|most| rest > most);
+        let goes = is_wanted && is_too_much && older <= spare && is_old(known) && !known.in_use;
         if goes || !known.is_present {
+            rest -= size;
             chosen.push(known);
         }
     }
-    chosen
+    (chosen, rest)
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    size_bytes(text).ok_or_else(|| format!("`{text}` is not a size such as 500M, 10G or 1048576"))
 }
 
 /// Unfinished snapshots of dead makers, in the usual places and beside recorded snapshots.
-fn leftovers(context: &Context, records: &Records) -> Vec<PathBuf> {
+fn leftovers(records: &Records) -> Vec<PathBuf> {
     let recorded = records.all.iter().filter_map(|known| Path::new(&known.record.path).parent());
     let places: BTreeSet<PathBuf> =
-        usual_places(context).into_iter().chain(recorded.map(Path::to_owned)).collect();
+        records.places.all().into_iter().chain(recorded.map(Path::to_owned)).collect();
     let candidates = places.iter().flat_map(|place| entries(place));
     candidates.filter(|path| is_leftover(path)).collect()
 }
@@ -134,4 +167,53 @@ pub(crate) fn rm(args: &RmArgs, context: &Context) -> Result<u8, Failure> {
         context.console.status(format_args!("removed `{}`", known.record.path));
     }
     Ok(exit::DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use libloom_contract::snapshot::{Counts, Facts, Method, Methods, Snapshot};
+
+    use super::*;
+
+    fn known(id: &str, in_use: bool) -> Known {
+        let record = Snapshot {
+            schema_version: String::new(),
+            kind: String::new(),
+            id: id.into(),
+            path: String::new(),
+            repo_root: String::new(),
+            run_id: None,
+            rev: None,
+            created_at: Timestamp::now(),
+            duration_ms: 0,
+            loom_version: String::new(),
+            facts: Facts::default(),
+            counts: Counts::default(),
+            methods: Methods { files: Method::Copy, objects: Method::Copy },
+            phases: Vec::new(),
+            notes: Vec::new(),
+        };
+        Known { record, is_present: true, in_use }
+    }
+
+    #[test]
+    fn the_oldest_go_until_the_rest_fits_and_what_is_in_use_stays() {
+        let all = [known("a", true), known("b", false), known("c", false), known("d", false)];
+        let sizes = [10, 20, 30, 40];
+        let chosen = |max_size, keep| {
+            let none = (None, false, false);
+            let (older_than, all_of_them, dry_run) = none;
+            let args = PruneArgs { keep, older_than, max_size, all: all_of_them, dry_run };
+            let (chosen, rest) = choose(&args, &all, &sizes, Timestamp::now());
+            let ids: String = chosen.iter().map(|known| known.record.id.as_str()).collect();
+            (ids, rest)
+        };
+        assert_eq!(chosen(Some(100), None), (String::new(), 100));
+        assert_eq!(chosen(Some(99), None), ("b".into(), 80));
+        assert_eq!(chosen(Some(50), None), ("bc".into(), 50));
+        assert_eq!(chosen(Some(0), None), ("bcd".into(), 10), "`a` is in use");
+        assert_eq!(chosen(Some(0), Some(2)), ("b".into(), 80), "the newest two are kept");
+        assert_eq!(chosen(None, Some(1)), ("bc".into(), 50));
+        assert_eq!(chosen(None, None), (String::new(), 100));
+    }
 }

@@ -13,7 +13,7 @@ use libloom_entry::Failure;
 
 use crate::git::{Git, Running, path_of, pieces};
 use crate::index::is_safe;
-use crate::repository::{Asked, ask_head, is_below};
+use crate::repository::{Asked, ask_commit, is_below};
 use crate::work_tree::Request;
 
 /// Git processes that answer what the index does not tell.
@@ -43,7 +43,7 @@ impl Questions {
         };
         let untracked = request.untracked.then(|| list(&[])).transpose()?;
         let ignored = request.ignored.map(|_| list(&["--ignored"])).transpose()?;
-        let asked = Asked { head: ask_head(git)? };
+        let asked = Asked { head: ask_commit(git, "HEAD")? };
         Ok(Self { asked, listings: Listings { untracked, ignored } })
     }
 

@@ -13,7 +13,7 @@ use libloom_contract::store;
 use libloom_entry::{Context, Failure};
 use libloom_record::lock;
 
-use crate::destination::{PARTIAL, usual_places};
+use crate::destination::{PARTIAL, Places};
 use crate::remove::remove_tree;
 
 /// How the folders of snapshots begin that lie in the usual places.
@@ -22,6 +22,8 @@ const NAMES: [&str; 2] = ["loom-snapshot-", "loom-run-local-"];
 /// All that is known of a repository's snapshots.
 pub(crate) struct Records {
     layout: Layout,
+    /// Where snapshots come to lie by themselves.
+    pub(crate) places: Places,
     /// Oldest first.
     pub(crate) all: Vec<Known>,
     /// What could not be read.
@@ -47,9 +49,9 @@ impl Known {
 
 impl Records {
     /// Reads the records of the repository at `root` and looks into the usual places.
-    pub(crate) fn read(context: &Context, root: &Path) -> Self {
-        let mut records =
-            Self { layout: Layout::of_repository(root), all: Vec::new(), notes: Vec::new() };
+    pub(crate) fn read(context: &Context, root: &Path) -> Result<Self, Failure> {
+        let (layout, places) = (Layout::of_repository(root), Places::of(context, root)?);
+        let mut records = Self { layout, places, all: Vec::new(), notes: Vec::new() };
         for path in entries(&records.layout.snapshots()) {
             let is_record = path.extension().is_some_and(|extension| extension == "json");
             if is_record && writer(&path).is_none() {
@@ -63,13 +65,13 @@ impl Records {
             }
         }
         let root = root.to_string_lossy();
-        for folder in usual_places(context).iter().flat_map(|place| entries(place)) {
+        for folder in records.places.all().iter().flat_map(|place| entries(place)) {
             if let Some(record) = unrecorded(&folder).filter(|record| record.repo_root == root) {
                 records.add(record);
             }
         }
         records.all.sort_by_key(|known| known.record.created_at);
-        records
+        Ok(records)
     }
 
     fn add(&mut self, record: Snapshot) {
@@ -102,16 +104,20 @@ impl Records {
         .map_err(|failure| failure.hint("`loom snapshot list` shows the ids"))
     }
 
-    /// Removes records that a killed command was just writing.
+    /// Removes records that a killed command was just writing, and baselines without a record.
     pub(crate) fn remove_cut_short(&self) -> io::Result<()> {
         use rustix::process::{Pid, test_kill_process};
         for path in entries(&self.layout.snapshots()) {
+            // The record is written first and removed last.
+            let is_baseline = path.extension().is_some_and(|ending| ending == "index");
+            if is_baseline && writer(&path).is_none() && !path.with_extension("json").exists() {
+                remove_file(&path)?;
+            }
             let Some(writer) = writer(&path) else { continue };
             let is_dead =
                 Pid::from_raw(writer).map(test_kill_process) == Some(Err(rustix::io::Errno::SRCH));
-            match is_dead.then(|| fs::remove_file(&path)) {
-                Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+            if is_dead {
+                remove_file(&path)?;
             }
         }
         Ok(())
@@ -126,10 +132,17 @@ impl Records {
             fs::rename(place, &leftover)?;
             remove_tree(&leftover)?;
         }
-        match fs::remove_file(self.layout.snapshot(&known.record.id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        let id = &known.record.id;
+        remove_file(&self.layout.snapshot_baseline(id))?;
+        remove_file(&self.layout.snapshot(id))
+    }
+}
+
+/// Removes a file; one that is gone is removed already.
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

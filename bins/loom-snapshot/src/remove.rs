@@ -17,6 +17,26 @@ pub(crate) fn remove_tree(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Bytes that `folder` and all below it take on disk, by what can be read of it; a file with
+/// further names elsewhere (a linked pack of git) takes nothing of its own.
+pub(crate) fn disk_usage(folder: &Path) -> u64 {
+    let mut bytes = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            }
+            if metadata.is_dir() || metadata.nlink() == 1 {
+                // `st_blocks` counts 512 bytes whatever the block size.
+                bytes += metadata.blocks() * 512;
+            }
+        }
+    }
+    bytes
+}
+
 /// Gives the owner all rights to all folders; symlinks are not followed.
 fn make_writable(folder: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(folder)?;

@@ -66,17 +66,27 @@ impl Repository {
                 let git = git.at(&root);
                 Ok(Self { git, root, git_dir, common_dir, format, has_ref_files })
             }
-            (true, _) => Err(Failure::could_not("a path of the repository holds a line break")
-                .hint("move the repository to a folder without one")),
             (false, [b"true", ..]) => Err(bare(folder)),
-            (false, [b"false", b"false", ..]) => Err(Failure::could_not(format!(
+            (_, [b"false", b"false", ..]) => Err(Failure::could_not(format!(
                 "`{}` is not in the work tree of its repository",
                 folder.display()
             ))
             .hint("go to the work tree")),
+            (true, _) => Err(Failure::could_not("a path of the repository holds a line break")
+                .hint("move the repository to a folder without one")),
             (false, _) if is_no_repository(&output.stderr) => Err(no_repository(folder)),
             (false, _) => Err(failed("git rev-parse", &output)),
         }
+    }
+
+    /// An error if the work tree of this submodule is not at `folder`, where it was found.
+    pub(crate) fn is_at(&self, folder: &Path) -> Result<(), Failure> {
+        if self.root == folder {
+            return Ok(());
+        }
+        let root = self.root.display();
+        let what = format!("its work tree is `{root}`, which is not where it lies");
+        Err(Failure::could_not(what).hint("look at its `core.worktree`"))
     }
 
     /// The index file; it need not exist.
@@ -117,11 +127,11 @@ impl Repository {
 
     /// Starts the questions whose answers [`Asked::answer`] puts together.
     pub(crate) fn ask(&self) -> Result<Asked, Failure> {
-        ask_head(&self.git).map(|head| Asked { head })
+        ask_commit(&self.git, "HEAD").map(|head| Asked { head })
     }
 
     /// All refs; git is asked only where reading their files is not enough.
-    fn refs(&self) -> Result<Vec<Ref>, Failure> {
+    pub(crate) fn refs(&self) -> Result<Vec<Ref>, Failure> {
         if let Some(refs) = ref_files::read(self) {
             return Ok(refs);
         }
@@ -149,8 +159,8 @@ pub(crate) fn ask_where(git: &Git) -> Result<Running, Failure> {
     ])
 }
 
-/// Starts the question for commit, title and tags of HEAD.
-pub(crate) fn ask_head(git: &Git) -> Result<Running, Failure> {
+/// Starts the question for hash, title and tags of a commit.
+pub(crate) fn ask_commit(git: &Git, commit: &str) -> Result<Running, Failure> {
     git.start(&[
         "log",
         "-1",
@@ -159,12 +169,12 @@ pub(crate) fn ask_head(git: &Git) -> Result<Running, Failure> {
         "--decorate=full",
         "--decorate-refs=refs/tags/",
         "--format=%H%x00%s%x00%D",
-        "HEAD",
+        commit,
         "--",
     ])
 }
 
-/// The question of [`ask_head`] under way.
+/// The question of [`ask_commit`] for HEAD under way.
 pub(crate) struct Asked {
     pub(crate) head: Running,
 }
@@ -200,7 +210,7 @@ impl Asked {
 
 /// A snapshot's HEAD is detached: what it was made from tells branch and tag, as long as no
 /// other commit was checked out in it.
-fn inherit(facts: &mut Facts, origin: Facts) {
+pub(crate) fn inherit(facts: &mut Facts, origin: Facts) {
     if facts.head_sha == origin.head_sha && facts.branch.is_none() {
         facts.branch = origin.branch;
         facts.tag = origin.tag;
@@ -210,7 +220,7 @@ fn inherit(facts: &mut Facts, origin: Facts) {
     }
 }
 
-fn facts(head: &Head, refs: &[Ref], log: &[u8]) -> Facts {
+pub(crate) fn facts(head: &Head, refs: &[Ref], log: &[u8]) -> Facts {
     let text = String::from_utf8_lossy(log);
     let mut fields = text.trim_end_matches('\n').splitn(3, '\0').map(str::to_owned);
     let head_sha = fields.next().filter(|sha| !sha.is_empty());

@@ -72,6 +72,15 @@ pub(crate) fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
+/// The mode git would give the file: executable or not, or a symlink.
+pub(crate) fn git_mode(stat: &Stat) -> u32 {
+    match kind(stat) {
+        FileType::Symlink => 0o120_000,
+        _ if permissions(stat) & 0o100 != 0 => 0o100_755,
+        _ => 0o100_644,
+    }
+}
+
 /// Permission bits that the copy gets: neither set-user-id nor sticky.
 #[expect(clippy::useless_conversion, reason = "the field's type differs between systems")]
 pub(crate) fn permissions(stat: &Stat) -> u32 {

@@ -4,15 +4,18 @@ use libloom_contract::snapshot::Counts;
 use libloom_entry::Failure;
 use rustix::fs::FileType;
 
+use crate::baseline::Present;
 use crate::copy::Copied;
 use crate::pool::{Tally, size};
 use crate::source_index::SourceIndex;
-use crate::stat::{StatData, kind};
+use crate::stat::{StatData, git_mode, kind};
 
 /// What became of the files of one repository.
 pub(crate) struct Files {
     pub(crate) counts: Counts,
     pub(crate) clean: Vec<(usize, StatData)>,
+    /// Copies whose content git does not know, for the baseline.
+    pub(crate) others: Vec<Present>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -27,6 +30,8 @@ pub(crate) struct Sums {
     pub(crate) folders: Vec<usize>,
     /// Stat data of the copies that git may take for unchanged.
     pub(crate) clean: Vec<(usize, StatData)>,
+    /// Stat data and mode of the other copies.
+    pub(crate) others: Vec<(usize, StatData, u32)>,
 }
 
 impl Sums {
@@ -43,21 +48,29 @@ impl Sums {
     }
 
     pub(crate) fn join(all: Vec<Sums>) -> Sums {
-        all.into_iter().fold(Sums::default(), |mut sum, one| {
+        let mut sums = all.into_iter().fold(Sums::default(), |mut sum, one| {
             sum.files += one.files;
             sum.missing += one.missing;
             sum.symlinks += one.symlinks;
             sum.bytes += one.bytes;
             sum.folders.extend(one.folders);
             sum.clean.extend(one.clean);
+            sum.others.extend(one.others);
             sum
-        })
+        });
+        // Each thread took runs of numbers; in order they are paths in order.
+        sums.clean.sort_by_key(|(at, _)| *at);
+        sums.others.sort_by_key(|(at, ..)| *at);
+        sums
     }
 }
 
 impl Tally for Sums {
     fn add(&mut self, at: usize, copied: Copied) -> Result<(), Failure> {
         self.count(at, &copied);
+        if let Copied::File { copy, .. } = &copied {
+            self.others.push((at, StatData::of_file(copy), git_mode(copy)));
+        }
         Ok(())
     }
 }
@@ -71,10 +84,12 @@ pub(crate) struct Tracked<'a> {
 impl Tally for Tracked<'_> {
     fn add(&mut self, at: usize, copied: Copied) -> Result<(), Failure> {
         let entry = &self.source.index.entries[at];
-        if let Copied::File { source, copy } = &copied
-            && entry.stat.proves_clean(&StatData::of_file(source), self.source.second)
-        {
-            self.sums.clean.push((at, StatData::of_file(copy)));
+        if let Copied::File { source, copy } = &copied {
+            let stat = StatData::of_file(copy);
+            match entry.stat.proves_clean(&StatData::of_file(source), self.source.second) {
+                true => self.sums.clean.push((at, stat)),
+                false => self.sums.others.push((at, stat, git_mode(copy))),
+            }
         }
         if matches!(copied, Copied::Missing) && entry.is_skipped() {
             return Ok(());

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use libloom_console::{Console, size};
 use libloom_contract::message::Message;
-use libloom_contract::snapshot::Facts;
 use libloom_contract::version;
 use libloom_entry::Failure;
 
 use crate::progress::Progress;
-use crate::work_tree::Made;
+use crate::work_tree::{Hear, Made, News};
 
 /// How often progress is told; work shorter than that stays silent.
 const TICK: Duration = Duration::from_millis(200);
@@ -37,12 +36,25 @@ impl Display {
         }
     }
 
-    /// Runs `work`, which gets a function that takes the facts, and tells how far it is.
+    /// Tells that a phase begins which [`Display::during`] does not see.
+    pub(crate) fn phase(
+        self,
+        console: &Console,
+        progress: &Progress,
+        phase: &str,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Events => Ok(console.json(&progress_message(phase, progress))?),
+            Self::Terminal | Self::Silent => Ok(()),
+        }
+    }
+
+    /// Runs `work`, which gets a function that takes news, and tells how far it is.
     pub(crate) fn during(
         self,
         console: &Console,
         progress: &Progress,
-        work: impl FnOnce(&(dyn Fn(&Facts) + Sync)) -> Result<Made, Failure>,
+        work: impl FnOnce(Hear<'_>) -> Result<Made, Failure>,
     ) -> Result<Made, Failure> {
         if self == Self::Silent {
             return work(&|_| {});
@@ -63,7 +75,7 @@ impl Display {
                 }
                 teller.end();
             });
-            let made = work(&|facts| teller.facts(facts));
+            let made = work(&|news| teller.news(news));
             drop(done);
             made
         });
@@ -84,25 +96,24 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    fn facts(&self, facts: &Facts) {
-        if self.display == Display::Events {
-            let schema_version = version::MESSAGE.to_string();
-            self.tell(&Message::Facts { schema_version, facts: facts.clone() });
+    fn news(&self, news: News<'_>) {
+        if self.display != Display::Events {
+            return;
+        }
+        match news {
+            News::Facts(facts) => {
+                let schema_version = version::MESSAGE.to_string();
+                self.tell(&Message::Facts { schema_version, facts: facts.clone() });
+            }
+            News::Phase(phase) => self.tell(&progress_message(phase, self.progress)),
         }
     }
 
     fn progress(&self) {
-        let (done, bytes) = self.progress.so_far();
         if self.display == Display::Events {
-            let (schema_version, phase) = (version::MESSAGE.to_string(), "copy".to_owned());
-            return self.tell(&Message::Progress {
-                schema_version,
-                phase,
-                done,
-                total: None,
-                bytes: Some(bytes),
-            });
+            return self.tell(&progress_message("copy", self.progress));
         }
+        let (done, bytes) = self.progress.so_far();
         let milliseconds =
             u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = size(bytes.saturating_mul(1000) / milliseconds);
@@ -122,6 +133,17 @@ impl Teller<'_> {
             self.progress.fail();
             self.broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.into());
         }
+    }
+}
+
+fn progress_message(phase: &str, progress: &Progress) -> Message {
+    let (done, bytes) = progress.so_far();
+    Message::Progress {
+        schema_version: version::MESSAGE.to_string(),
+        phase: phase.to_owned(),
+        done,
+        total: None,
+        bytes: Some(bytes),
     }
 }
 

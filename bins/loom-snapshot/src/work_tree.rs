@@ -14,6 +14,7 @@ use libloom_console::printable;
 use libloom_contract::snapshot::{Counts, Facts, Method, Phase};
 use libloom_entry::{Environment, Failure, OrFail};
 
+use crate::baseline::{self, Present};
 use crate::config;
 use crate::dot_git;
 use crate::errors::cannot_write;
@@ -33,7 +34,7 @@ use crate::sums::{Files, Sums, Tracked, add_repository};
 use crate::transfer::Transfer;
 
 /// How deep submodules may lie in submodules.
-const DEPTH: usize = 16;
+pub(crate) const DEPTH: usize = 16;
 
 /// What is wanted, and what all repositories of one snapshot share.
 pub(crate) struct Request<'a> {
@@ -52,40 +53,52 @@ pub(crate) struct Made {
     pub(crate) objects: Method,
     pub(crate) phases: Vec<Phase>,
     pub(crate) notes: Vec<String>,
+    /// What there is, in git's index format.
+    pub(crate) baseline: Vec<u8>,
 }
 
-/// Copies `repository` into the empty folder `copy`; `on_facts` hears the facts early.
+/// What is told while the work goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum News<'a> {
+    /// The facts, which are known early.
+    Facts(&'a Facts),
+    /// The phase that begins; whoever is told slowly holds it up.
+    Phase(&'static str),
+}
+
+/// Who is told.
+pub(crate) type Hear<'a> = &'a (dyn Fn(News<'_>) + Sync);
+
+/// Copies `repository` into the empty folder `copy`.
 pub(crate) fn copy_repository(
     request: &Request<'_>,
     repository: &Repository,
     questions: Questions,
     copy: &Path,
-    on_facts: &(dyn Fn(&Facts) + Sync),
+    hear: Hear<'_>,
 ) -> Result<Made, Failure> {
-    Job { request, repository, copy, depth: 0 }.run(questions, on_facts)
+    Job { request, repository, copy, hear, depth: 0 }.run(questions)
 }
 
 struct Job<'a> {
     request: &'a Request<'a>,
     repository: &'a Repository,
     copy: &'a Path,
+    hear: Hear<'a>,
     depth: usize,
 }
 
 impl Job<'_> {
-    fn run(
-        &self,
-        questions: Questions,
-        on_facts: &(dyn Fn(&Facts) + Sync),
-    ) -> Result<Made, Failure> {
+    fn run(&self, questions: Questions) -> Result<Made, Failure> {
         let mut clock = Clock::default();
+        (self.hear)(News::Phase("plan"));
         let dot_git = self.copy.join(".git");
         dot_git::make_folders(&dot_git)?;
         let source = source_index::read(self.repository, &dot_git.join("loom-scratch"))?;
         clock.lap("plan");
         let Questions { asked, listings } = questions;
         let (parts, work) = thread::scope(|scope| {
-            let git = scope.spawn(|| self.guard(|| self.build_dot_git(&dot_git, asked, on_facts)));
+            let git = scope.spawn(|| self.guard(|| self.build_dot_git(&dot_git, asked)));
             let listed = scope.spawn(|| listings.paths(self.request.ignored));
             let work = self.guard(|| {
                 self.copy_work_tree(&source, &mut clock, || {
@@ -98,9 +111,16 @@ impl Job<'_> {
         let mut files = work?;
         let (objects, answers, git_ms) = parts?;
         clock.phases.push(Phase { name: "git".into(), ms: git_ms });
-        if source.exists {
-            write_index(&source.index, files.clean, &dot_git)?;
-        }
+        (self.hear)(News::Phase("index"));
+        let (index, format) = (&source.index, self.repository.format);
+        let (written, baseline) = thread::scope(|scope| {
+            let (clean, others) = (&files.clean, &files.others);
+            let baseline = scope.spawn(move || baseline::bytes(index, clean, others, format));
+            let write = || write_index(index, clean, &dot_git);
+            let written = source.exists.then(write).transpose();
+            (written, baseline.join().expect("no thread panics"))
+        });
+        written?;
         clock.lap("index");
         files.counts.git_bytes += objects.bytes;
         Ok(Made {
@@ -109,6 +129,7 @@ impl Job<'_> {
             objects: objects.method,
             phases: clock.phases,
             notes: files.notes,
+            baseline,
         })
     }
 
@@ -125,14 +146,14 @@ impl Job<'_> {
         &self,
         dot_git: &Path,
         asked: Asked,
-        on_facts: &(dyn Fn(&Facts) + Sync),
     ) -> Result<(Objects, Answers, u64), Failure> {
         let start = Instant::now();
         // Refs before objects: what they name now is among the objects copied afterwards.
         let answers = asked.answer(self.repository)?;
-        on_facts(&answers.facts);
+        (self.hear)(News::Facts(&answers.facts));
         dot_git::write_refs(dot_git, &answers)?;
         let progress = self.request.progress.uncounted();
+        dot_git::copy_shared(self.repository, dot_git)?;
         dot_git::copy_state(self.repository, dot_git, &progress)?;
         let env = self.request.env;
         let config = config::build(&config::listing(self.repository, env)?, env);
@@ -163,17 +184,26 @@ impl Job<'_> {
             (!is_again && !index.entries[at].is_sparse_folder()).then_some(path)
         };
         let tally = || Tracked { source, sums: Sums::default() };
-        let specials = Specials::default();
+        (self.hear)(News::Phase("copy"));
+        let specials = Specials::beside(index);
         let listing = Pool { specials: Some(&specials), ..pool };
         let tracked = listing.copy(index.entries.len(), path, tally)?;
         let tracked = Sums::join(tracked.into_iter().map(|tally| tally.sums).collect());
-        let notes = specials.notes(from, &self.repository.git)?;
-        let mut files = Files { notes, clean: tracked.clean, counts: Counts::default() };
+        let notes = specials.finish(&pool, &self.repository.git, self.request.untracked)?;
+        let present = |&(at, stat, mode): &(usize, StatData, u32)| Present {
+            path: index.path(&index.entries[at]).to_vec(),
+            stat,
+            mode,
+        };
+        let others = tracked.others.iter().map(present).collect();
+        let counts = Counts::default();
+        let mut files = Files { notes, clean: tracked.clean, others, counts };
         files.counts.tracked = tracked.files;
         files.counts.deleted = tracked.missing;
         files.counts.symlinks = tracked.symlinks;
         files.counts.bytes = tracked.bytes;
         clock.lap("copy");
+        (self.hear)(News::Phase("untracked"));
         self.copy_untracked(&pool, listed()?, &mut files)?;
         clock.lap("untracked");
         for at in tracked.folders {
@@ -201,6 +231,11 @@ impl Job<'_> {
             copied.counts.untracked += sums.files;
             copied.counts.symlinks += sums.symlinks;
             copied.counts.bytes += sums.bytes;
+            copied.others.extend(sums.others.into_iter().map(|(at, stat, mode)| Present {
+                path: files[at].clone(),
+                stat,
+                mode,
+            }));
             // A nested repository's own submodules are listed as folders without a slash.
             let deeper = sums.folders.into_iter().map(|at| [&files[at][..], b"/"].concat());
             let deeper = deeper.filter(|folder| self.has_repository(folder));
@@ -264,16 +299,19 @@ impl Job<'_> {
         }
         let repository =
             Repository::discover(&self.repository.git.at(&from), &from).map_err(within)?;
+        repository.is_at(&from).map_err(within)?;
         let job = Job {
             request: self.request,
             repository: &repository,
             copy: &to,
+            hear: &|_| {},
             depth: self.depth + 1,
         };
         let questions = Questions::ask(&repository.git, self.request).map_err(within)?;
-        let made = job.run(questions, &|_| {}).map_err(within)?;
+        let made = job.run(questions).map_err(within)?;
         add_repository(&mut copied.counts, &made.counts);
         copied.notes.extend(made.notes);
+        copied.others.extend(baseline::below(&made.baseline, path, repository.format));
         Ok(true)
     }
 
@@ -282,22 +320,18 @@ impl Job<'_> {
     }
 }
 
-fn write_index(
-    index: &Index,
-    clean: Vec<(usize, StatData)>,
-    dot_git: &Path,
-) -> Result<(), Failure> {
+fn write_index(index: &Index, clean: &[(usize, StatData)], dot_git: &Path) -> Result<(), Failure> {
     let mut stats = vec![None; index.entries.len()];
     for (at, stat) in clean {
-        stats[at] = Some(stat);
+        stats[*at] = Some(*stat);
     }
     dot_git::write(&dot_git.join("index"), &index.to_bytes(&stats))
 }
 
 /// Splits the time into phases.
-struct Clock {
+pub(crate) struct Clock {
     last: Instant,
-    phases: Vec<Phase>,
+    pub(crate) phases: Vec<Phase>,
 }
 
 impl Default for Clock {
@@ -307,7 +341,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    fn lap(&mut self, name: &str) {
+    pub(crate) fn lap(&mut self, name: &str) {
         self.phases.push(Phase { name: name.to_owned(), ms: milliseconds(self.last) });
         self.last = Instant::now();
     }

@@ -1,54 +1,21 @@
 //! The `alias` key of a configuration file; other keys belong to `loom-config` and are passed by.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use granit_parser::{Event, Parser, ScanError};
+use libloom_config::{ConfigError, Node, Value};
 
 /// Alias names with the words they stand for.
 pub(crate) type AliasWords = BTreeMap<String, Vec<String>>;
 
-/// Why a configuration file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConfigError {
-    #[error("cannot read `{file}`")]
-    Read { file: PathBuf, source: std::io::Error },
-    #[error("cannot read `{file}`: {reason}")]
-    Syntax { file: PathBuf, reason: String },
-    #[error("cannot use `alias` in `{file}`, line {line}: {reason}")]
-    Alias { file: PathBuf, line: usize, reason: String },
-}
-
 /// The aliases of `file`; none if it does not exist.
 pub(crate) fn aliases(file: &Path) -> Result<AliasWords, ConfigError> {
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if is_absent(&error) => return Ok(AliasWords::new()),
-        Err(source) => return Err(ConfigError::Read { file: file.to_owned(), source }),
-    };
-    let syntax = |reason| ConfigError::Syntax { file: file.to_owned(), reason };
-    let document = document(&text).map_err(syntax)?;
-    aliases_of(document).map_err(|wrong| ConfigError::Alias {
+    aliases_of(libloom_config::document(file)?).map_err(|wrong| ConfigError::Key {
         file: file.to_owned(),
         line: wrong.line,
+        key: "alias".to_owned(),
         reason: wrong.reason,
     })
-}
-
-fn is_absent(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory)
-}
-
-struct Node {
-    line: usize,
-    value: Value,
-}
-
-enum Value {
-    Scalar(String),
-    Sequence(Vec<Node>),
-    Mapping(Vec<(Node, Node)>),
 }
 
 struct Wrong {
@@ -108,48 +75,6 @@ fn word(name: &str, node: Node) -> Result<String, Wrong> {
         Value::Scalar(text) => Ok(text),
         _ => Err(wrong(node.line, format!("`{name}` must be a list of strings"))),
     }
-}
-
-/// The first document of `text`.
-fn document(text: &str) -> Result<Option<Node>, String> {
-    let mut events = Parser::new_from_str(text);
-    while let Some(event) = events.next() {
-        if let (Event::DocumentStart(..), _) = event.map_err(|error| error.to_string())? {
-            return node(&mut events);
-        }
-    }
-    Ok(None)
-}
-
-/// The next node, or `None` at the end of a collection. The parser's own nesting limit keeps the
-/// recursion shallow.
-fn node<'t>(
-    events: &mut impl Iterator<Item = Result<(Event<'t>, granit_parser::Span), ScanError>>,
-) -> Result<Option<Node>, String> {
-    let Some(event) = events.next() else { return Ok(None) };
-    let (event, span) = event.map_err(|error| error.to_string())?;
-    let line = span.start.line();
-    let value = match event {
-        Event::Scalar(text, ..) => Value::Scalar(text.into_owned()),
-        Event::SequenceStart(..) => {
-            let mut nodes = Vec::new();
-            while let Some(item) = node(events)? {
-                nodes.push(item);
-            }
-            Value::Sequence(nodes)
-        }
-        Event::MappingStart(..) => {
-            let mut entries = Vec::new();
-            while let Some(key) = node(events)? {
-                let value = node(events)?.ok_or("a key without a value")?;
-                entries.push((key, value));
-            }
-            Value::Mapping(entries)
-        }
-        Event::Alias(_) => return Err(format!("line {line}: YAML aliases are not supported")),
-        _ => return Ok(None),
-    };
-    Ok(Some(Node { line, value }))
 }
 
 #[cfg(test)]

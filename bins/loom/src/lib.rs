@@ -151,9 +151,7 @@ impl Dispatcher<'_> {
     /// Configuration files, the stronger first.
     fn config_files(&self) -> Vec<PathBuf> {
         let root = libloom_entry::repository_root(&self.folder).ok();
-        let of_repository = root.map(|root| root.join(libloom_contract::layout::CONFIG));
-        let of_user = self.context.env.config_home().map(|home| home.join("loom/config.yml"));
-        of_repository.into_iter().chain(of_user).collect()
+        libloom_config::files(root.as_deref(), self.context.env.config_home().as_deref())
     }
 
     pub(crate) fn unknown(&self, name: &OsStr, aliases: &Aliases) -> Failure {

@@ -14,6 +14,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
         "Makes and manages isolated workspaces: disposable copies of a repository as it is now",
     ),
     ("run", "Runs the repository's workflow in an isolated workspace"),
+    ("clean", "Removes what dead runs left behind, and nothing else"),
     ("logs", "Lists, shows and explains runs"),
     ("artifacts", "Lists, fetches, verifies, compares and prunes artifacts of jobs"),
 ];

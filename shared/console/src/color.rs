@@ -50,6 +50,8 @@ pub struct ColorHints {
     pub force: bool,
     /// `TERM` is `dumb`.
     pub dumb: bool,
+    /// `CI` is set and says so: what is shown is kept as a log.
+    pub ci: bool,
 }
 
 /// Answers for one stream; `choice` outranks every hint, `NO_COLOR` outranks forcing.
@@ -66,7 +68,7 @@ pub fn colored(choice: ColorChoice, hints: ColorHints, is_terminal: bool) -> boo
 mod tests {
     use super::*;
 
-    const NONE: ColorHints = ColorHints { no_color: false, force: false, dumb: false };
+    const NONE: ColorHints = ColorHints { no_color: false, force: false, dumb: false, ci: false };
 
     #[test]
     fn choice_outranks_hints() {

@@ -1,16 +1,18 @@
 //! The one object through which a command speaks.
 //!
-//! Every call writes its text with a single write, so lines of different threads never mix. A
-//! failed write to stdout is an error for the caller (a closed pipe means: stop); a failed write
+//! One call at a time writes its text, on either stream, so lines of different threads never mix,
+//! not even where both streams are one pipe. Lines drawn at the bottom of the terminal ([`Live`])
+//! make room and come back below. A failed write to stdout is an error for the caller (a closed pipe means: stop); a failed write
 //! to stderr is dropped, because there is nobody left to tell.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use crate::color::{ColorChoice, ColorHints, colored};
+use crate::live::{Area, Live, Size, clear_abandoned};
 use crate::{Label, Paint, printable};
 
 /// How much is said on stderr.
@@ -46,12 +48,14 @@ pub struct Console {
     verbosity: Verbosity,
     out: Paint,
     err: Paint,
+    /// Whether lines can be drawn in place.
+    can_redraw: bool,
     streams: Streams,
 }
 
 #[derive(Clone, Debug)]
 enum Streams {
-    Process,
+    Process(Arc<Mutex<Area>>),
     Memory(Captured),
 }
 
@@ -63,7 +67,8 @@ impl Console {
             verbosity,
             out: paint(io::stdout().is_terminal()),
             err: paint(io::stderr().is_terminal()),
-            streams: Streams::Process,
+            can_redraw: io::stderr().is_terminal() && !hints.dumb && !hints.ci,
+            streams: Streams::Process(Arc::default()),
         }
     }
 
@@ -72,7 +77,8 @@ impl Console {
         let captured = Captured::default();
         let plain = Paint::new(false);
         let streams = Streams::Memory(captured.clone());
-        (Self { verbosity, out: plain, err: plain, streams }, captured)
+        let console = Self { verbosity, out: plain, err: plain, can_redraw: false, streams };
+        (console, captured)
     }
 
     /// How much is said.
@@ -102,7 +108,40 @@ impl Console {
 
     /// Whether stderr is a terminal that a live display can redraw.
     pub fn stderr_is_terminal(&self) -> bool {
-        matches!(self.streams, Streams::Process) && io::stderr().is_terminal()
+        matches!(self.streams, Streams::Process(_)) && io::stderr().is_terminal()
+    }
+
+    /// Whether stdout is a terminal.
+    pub fn stdout_is_terminal(&self) -> bool {
+        matches!(self.streams, Streams::Process(_)) && io::stdout().is_terminal()
+    }
+
+    /// Characters in a row of the terminal behind stderr; `None` where there is none.
+    pub fn err_columns(&self) -> Option<usize> {
+        self.stderr_is_terminal().then(|| Size::of_stderr().columns)
+    }
+
+    /// Lines at the bottom of the terminal; `None` where there is none that can redraw them, in a
+    /// CI system, or when quiet. One holder at a time.
+    pub fn live(&self) -> Option<Live> {
+        (self.can_redraw && !self.is_quiet()).then(|| Live::new(self.clone()))
+    }
+
+    /// Clears the lines that a killed process may have left at the bottom of this terminal.
+    pub fn clear_abandoned_lines(&self) {
+        if self.can_redraw && !self.is_quiet() {
+            clear_abandoned();
+        }
+    }
+
+    /// The lines that are drawn; while they are held, nobody else writes.
+    pub(crate) fn area(&self) -> MutexGuard<'_, Area> {
+        static NONE: Mutex<Area> = Mutex::new(Area::NONE);
+        let area = match &self.streams {
+            Streams::Process(area) => area,
+            Streams::Memory(_) => &NONE,
+        };
+        area.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes `text` to stdout, with a line end if it lacks one.
@@ -201,10 +240,19 @@ impl Console {
 
     fn write_out(&self, bytes: &[u8]) -> io::Result<()> {
         match &self.streams {
-            Streams::Process => {
+            Streams::Process(_) => {
+                let area = self.area();
+                let clearing = if io::stdout().is_terminal() { area.clearing() } else { "" };
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(bytes)?;
-                stdout.flush()
+                if clearing.is_empty() {
+                    stdout.write_all(bytes)?;
+                    return stdout.flush();
+                }
+                let mut stderr = io::stderr().lock();
+                let _ = stderr.write_all(clearing.as_bytes());
+                let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+                let _ = stderr.write_all(area.drawing().as_bytes());
+                written
             }
             Streams::Memory(captured) => {
                 captured.append(|texts| &mut texts.out, bytes);
@@ -215,8 +263,17 @@ impl Console {
 
     fn write_err(&self, bytes: &[u8]) {
         match &self.streams {
-            Streams::Process => {
-                let _ = io::stderr().lock().write_all(bytes);
+            Streams::Process(_) => {
+                let area = self.area();
+                let mut stderr = io::stderr().lock();
+                let _ = match area.clearing() {
+                    "" => stderr.write_all(bytes),
+                    // One write: nobody sees the screen without the lines.
+                    clearing => {
+                        let drawing = area.drawing();
+                        stderr.write_all(&[clearing.as_bytes(), bytes, drawing.as_bytes()].concat())
+                    }
+                };
             }
             Streams::Memory(captured) => captured.append(|texts| &mut texts.err, bytes),
         }

@@ -9,6 +9,9 @@
 
 pub mod color;
 mod console;
+mod fit;
+mod live;
+mod output;
 mod paint;
 mod printable;
 mod size;
@@ -16,7 +19,10 @@ mod table;
 
 pub use color::{ColorChoice, ColorHints};
 pub use console::{Captured, Console, OutputError, Verbosity};
+pub use fit::{display_width, fit, fit_middle, pad};
+pub use live::{Live, Size};
+pub use output::shown_line;
 pub use paint::{Label, Paint, Painted};
 pub use printable::printable;
 pub use size::size;
-pub use table::{Table, display_width};
+pub use table::Table;

@@ -27,6 +27,8 @@ pub enum Label {
     Cancelled,
     /// Status of something in progress.
     Running,
+    /// One of several things that are told apart, by its number.
+    Member(usize),
     /// Name of a job, step, command or file.
     Name,
     /// What was searched for.
@@ -34,6 +36,10 @@ pub enum Label {
     /// Text of second rank: times, ids, counts.
     Dim,
 }
+
+/// Colours that can be read on dark and on light ground; red means failure.
+const MEMBERS: [AnsiColor; 4] =
+    [AnsiColor::Cyan, AnsiColor::Magenta, AnsiColor::Green, AnsiColor::Blue];
 
 impl Label {
     fn style(self) -> Style {
@@ -43,7 +49,8 @@ impl Label {
             Self::Warning | Self::Cancelled => bold(AnsiColor::Yellow),
             Self::Note | Self::Hint => bold(AnsiColor::Cyan),
             Self::Success => bold(AnsiColor::Green),
-            Self::Running => AnsiColor::Blue.on_default(),
+            Self::Running => AnsiColor::Cyan.on_default(),
+            Self::Member(number) => MEMBERS[number % MEMBERS.len()].on_default(),
             Self::Match => bold(AnsiColor::Magenta),
             Self::Heading | Self::Name => Style::new().bold(),
             Self::Skipped | Self::Dim => Style::new().dimmed(),

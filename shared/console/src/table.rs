@@ -1,13 +1,6 @@
 //! A table of aligned columns, without lines; widths count terminal columns, not bytes.
 
-use unicode_width::UnicodeWidthStr;
-
-use crate::{Label, Paint};
-
-/// Terminal columns that `text` takes; wide characters take two.
-pub fn display_width(text: &str) -> usize {
-    text.width()
-}
+use crate::{Label, Paint, display_width};
 
 /// Rows collected first, rendered once with every column as wide as its widest cell.
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@
 //! │   └── <time>-check-<pid>.json       loom-check → people              CheckReceipt
 //! ├── graphs/<digest>.json              loom-compile → loom-run          Graph
 //! ├── snapshots/<id>.json               loom-snapshot → loom-run         Snapshot
+//! ├── snapshots/<id>.index              loom-snapshot alone: what the snapshot held when it was made
 //! └── logs/<run_id>/                    loom-run; locked (flock) while the run lives
 //!     ├── events.jsonl                  run-scoped phases                Event
 //!     ├── summary.json                                                   RunSummary
@@ -58,6 +59,10 @@ pub const CONFIG: &str = ".loom/config.yml";
 pub const RUNTIME: &str = ".loom/.runtime";
 /// The snapshot record inside a workspace, relative to its `.git`.
 pub const SNAPSHOT_RECORD_IN_GIT: &str = "loom-snapshot.json";
+/// How the name of a workspace ends that is being made or removed; it begins with a dot.
+pub const WORKSPACE_PARTIAL: &str = ".loom-partial";
+/// A snapshot's baseline where the repository cannot be written to, relative to its `.git`.
+pub const SNAPSHOT_BASELINE_IN_GIT: &str = "loom-snapshot.index";
 /// What the runtime directory's `.gitignore` holds.
 pub const RUNTIME_GITIGNORE: &str = "*\n";
 
@@ -113,6 +118,11 @@ impl Layout {
         self.snapshots().join(format!("{id}.json"))
     }
 
+    /// What a snapshot held when it was made, in the format of git's index.
+    pub fn snapshot_baseline(&self, id: &str) -> PathBuf {
+        self.snapshots().join(format!("{id}.index"))
+    }
+
     /// Folder of all runs.
     pub fn logs(&self) -> PathBuf {
         self.runtime.join("logs")
@@ -125,9 +135,20 @@ impl Layout {
 
     /// Makes the runtime directory with its `.gitignore`.
     ///
+    /// A repository may hold a symlink in its place, which must not lead what is written outside.
+    ///
     /// # Errors
-    /// What the system says; the caller decides whether it can do without.
+    /// What the system says, or that there is a symlink; the caller decides whether it can do
+    /// without.
     pub fn create(&self) -> std::io::Result<()> {
+        let above = self.runtime.parent().unwrap_or(&self.runtime);
+        let below = ["receipts", "logs", "graphs", "snapshots"].map(|name| self.runtime.join(name));
+        for folder in [above, &self.runtime].into_iter().chain(below.iter().map(PathBuf::as_path)) {
+            if folder.is_symlink() {
+                let what = format!("`{}` is a symlink, not a folder", folder.display());
+                return Err(std::io::Error::new(std::io::ErrorKind::NotADirectory, what));
+            }
+        }
         std::fs::create_dir_all(&self.runtime)?;
         match std::fs::read_to_string(self.gitignore()) {
             Ok(text) if text == RUNTIME_GITIGNORE => Ok(()),

@@ -19,6 +19,7 @@ pub mod graph;
 pub mod layout;
 pub mod logs;
 pub mod message;
+pub mod quantity;
 pub mod receipt;
 pub mod reports;
 pub mod schema;

@@ -30,6 +30,10 @@ pub struct Snapshot {
     /// The run it was made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
+    /// The revision it shows, as it was asked for (its commit is `facts.head_sha`); absent: the
+    /// work tree as it was, uncommitted work included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rev: Option<String>,
     /// When it was complete.
     pub created_at: Timestamp,
     /// Wall time it took.
@@ -134,6 +138,8 @@ pub enum Method {
     Reflink,
     /// Bytes copied.
     Copy,
+    /// Written by git from its objects, as it checks a commit out.
+    Checkout,
     /// Shared inode; only immutable git packs.
     HardLink,
     /// There was nothing to copy.

@@ -3,6 +3,8 @@
 //! The command line outranks `LOOM_QUIET`, `LOOM_VERBOSE` and `LOOM_COLOR`, by which the
 //! dispatcher hands its own options down.
 
+use std::ffi::OsStr;
+
 use clap::builder::{PossibleValuesParser, Resettable, TypedValueParser};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use libloom_console::{ColorChoice, ColorHints, Console, Verbosity};
@@ -88,6 +90,7 @@ fn hints(environment: &Environment) -> ColorHints {
         no_color: environment.get_non_empty(env::NO_COLOR).is_some(),
         force: environment.is_on(env::CLICOLOR_FORCE),
         dumb: environment.get("TERM").is_some_and(|term| term == "dumb"),
+        ci: environment.is_on(env::CI) && environment.get(env::CI) != Some(OsStr::new("false")),
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) const HINT: &str = "please report it, with the command line and the t
 pub(crate) fn report_as_bugs() {
     std::panic::set_hook(Box::new(|info| {
         let console = Console::new(Verbosity::Normal, ColorChoice::Never, ColorHints::default());
+        console.clear_abandoned_lines();
         console.error(description(info));
         // Captured only where RUST_BACKTRACE asks for it.
         let backtrace = Backtrace::capture();

@@ -189,10 +189,22 @@ pub struct Line {
 /// # Errors
 /// The file cannot be read, or a line near its end is no record.
 pub fn last_lines(path: &Path, count: usize) -> Result<Vec<Line>, StreamError> {
+    last_lines_within(path, count, TAIL_BYTES_MAX)
+}
+
+/// As [`last_lines`], but looking at no more than about `limit` bytes of output.
+///
+/// # Errors
+/// As [`last_lines`].
+pub fn last_lines_within(
+    path: &Path,
+    count: usize,
+    limit: usize,
+) -> Result<Vec<Line>, StreamError> {
     let mut backwards = Backwards::open(path)?;
     let mut events = Vec::new();
     let (mut ends, mut bytes) = (0, 0);
-    while ends <= count && bytes < TAIL_BYTES_MAX {
+    while ends <= count && bytes < limit {
         let Some(line) = backwards.previous_line()? else { break };
         let event = record(&line, path, 0)?;
         let Some((_, output)) = output(&event) else { continue };

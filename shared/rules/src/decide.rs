@@ -104,6 +104,14 @@ fn look_at_changes(globs: &[String], facts: &Facts<'_>) -> Result<ChangesTrace, 
     Ok(ChangesTrace { globs: globs.to_vec(), holds, comparable, matched })
 }
 
+/// What a condition that names no variable always says; `None` for one that does.
+pub fn constant(expression: &Expression) -> Option<bool> {
+    if !names(expression).is_empty() {
+        return None;
+    }
+    evaluate(expression, &|_| None).ok()
+}
+
 /// The variables that an expression names. Its depth is bounded by the parser.
 fn names(expression: &Expression) -> Vec<&str> {
     use Expression as E;

@@ -17,7 +17,7 @@ mod parser;
 mod pattern;
 mod print;
 
-pub use decide::{DecideError, Facts, decide};
+pub use decide::{DecideError, Facts, constant, decide};
 pub use evaluate::{EvaluateError, evaluate};
 pub use globs::{GlobError, Globs};
 pub use graph::{Applied, AppliedJob, ApplyError, Setting, apply};

@@ -51,7 +51,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn document_faults(path: &Path) -> Vec<String> {
+/// What in a document does not obey the schema of its `kind`.
+pub fn document_faults(path: &Path) -> Vec<String> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) => return vec![format!("cannot be read: {error}")],

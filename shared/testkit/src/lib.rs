@@ -19,12 +19,12 @@ mod wait;
 
 pub use big_repository::{OF_EACH_STATE, big_repository};
 pub use binaries::{binaries, cargo};
-pub use documents::check_documents;
+pub use documents::{check_documents, document_faults};
 pub use leftovers::Leftovers;
 pub use normalize::normalize;
 pub use repo::Repo;
 pub use sandbox::Sandbox;
-pub use tree_list::{assert_same_list, tree_list, tree_list_script};
+pub use tree_list::{assert_same_list, tree_list, tree_list_script, try_tree_list};
 pub use wait::wait_until;
 
 /// The top folder of Loom's own sources.

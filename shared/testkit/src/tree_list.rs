@@ -12,12 +12,22 @@ pub fn tree_list_script() -> PathBuf {
 /// Type, mode, link target and SHA-256 of every tracked and untracked file in `folder`, the
 /// entries of its index and its status, one record a line; names are escaped.
 pub fn tree_list(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
+    try_tree_list(sandbox, folder).unwrap_or_else(|said| panic!("{said}"))
+}
+
+/// The same of what may be no repository.
+///
+/// # Errors
+/// What git or the tools said.
+pub fn try_tree_list(sandbox: &Sandbox, folder: &Path) -> Result<Vec<String>, String> {
     let output = sandbox.program("sh".as_ref()).arg(tree_list_script()).arg(folder).output();
     let output = output.expect("there is a shell");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cannot list `{}`:\n{said}", folder.display());
+    if !output.status.success() {
+        return Err(format!("cannot list `{}`:\n{said}", folder.display()));
+    }
     let records = output.stdout.split(|byte| *byte == 0);
-    records.map(|record| record.escape_ascii().to_string()).collect()
+    Ok(records.map(|record| record.escape_ascii().to_string()).collect())
 }
 
 /// Fails, showing what differs, unless two lists are the same.

@@ -14,13 +14,14 @@ use crate::names::is_template;
 use crate::problem::{Problem, code};
 use crate::source::{Mark, Sources};
 
-/// Notes needs that name no job, a template, the job itself, a later stage, or form a circle.
+/// Notes needs that name no job, a template, the job itself, a later stage, or form a circle;
+/// whether there is none of these circles.
 pub(crate) fn check_needs(
     check: &mut Checker<'_>,
     drafts: &[Draft],
     names: &HashSet<&str>,
     stages: &[String],
-) {
+) -> bool {
     let order = |stage: &str| stages.iter().position(|known| known == stage);
     let jobs: BTreeMap<&str, &Draft> =
         drafts.iter().map(|draft| (&*draft.node.id, draft)).collect();
@@ -52,7 +53,7 @@ pub(crate) fn check_needs(
             }
         }
     }
-    check_circles(check, drafts, &jobs);
+    check_circles(check, drafts, &jobs)
 }
 
 /// Jobs that `draft` could need without another mistake.
@@ -94,7 +95,8 @@ fn note_unknown(check: &mut Checker<'_>, need: &Need, mark: Mark, possible: &[&s
 }
 
 /// Depth-first, without recursion; each circle is noted once, at the need that closes it.
-fn check_circles(check: &mut Checker<'_>, drafts: &[Draft], jobs: &BTreeMap<&str, &Draft>) {
+fn check_circles(check: &mut Checker<'_>, drafts: &[Draft], jobs: &BTreeMap<&str, &Draft>) -> bool {
+    let mut is_free = true;
     let mut done: HashSet<&str> = HashSet::new();
     for draft in drafts {
         let mut path: Vec<(&Draft, usize)> = vec![(draft, 0)];
@@ -112,12 +114,14 @@ fn check_circles(check: &mut Checker<'_>, drafts: &[Draft], jobs: &BTreeMap<&str
             let Some(needed) = jobs.get(&*need.job).filter(|_| need.job != name) else { continue };
             if on_path.contains(&*need.job) {
                 note_circle(check, &path, &need.job, *mark);
+                is_free = false;
             } else if !done.contains(&*need.job) {
                 on_path.insert(&needed.node.id);
                 path.push((needed, 0));
             }
         }
     }
+    is_free
 }
 
 fn note_circle(check: &mut Checker<'_>, path: &[(&Draft, usize)], closing: &str, mark: Mark) {

@@ -74,7 +74,7 @@ const NO_TEXTS: &[(&str, &str)] = &[
 /// Strings that read like a text but are none, with the reason.
 const NO_MESSAGES: &[(&str, &str)] = &[
     ("-----BEGIN ", "the start of a private key, looked for in values"),
-    ("bash ", "looked for in commands"),
+    ("PRIVATE KEY-", "the same"),
     ("cd ", "looked for in commands"),
     ("0abt\tnvfre \"/\\N_LPxuU\r\n", "a set of characters"),
     ("nothing usable", "the kind of what was refused already: checks pass over it in silence"),

@@ -5,7 +5,8 @@ use libloom_contract::graph::{Image, Need, Node as GraphNode, Provider, ScriptSe
 use crate::check::Checker;
 use crate::keywords::parallel::{self, Copies};
 use crate::keywords::{
-    artifacts, cache, image, needs, policy, resources, rules, script, secrets, services, variables,
+    artifacts, cache, image, layered, needs, policy, resources, rules, script, secrets, services,
+    variables,
 };
 use crate::problem::{Problem, code};
 use crate::source::Mark;
@@ -88,13 +89,15 @@ pub(crate) fn draft(
     }
     containers(check, &mut node, fields, role);
     remote(check, &mut node, fields);
+    let copies = fields.get("parallel").map(|node| parallel::parallel(check, node));
+    let copies = copies.unwrap_or_default();
+    if !partial {
+        layered::check(check, &node, fields, &copies);
+    }
     Draft {
         node,
         needs: fields.get("needs").and_then(|node| needs::needs(check, node)),
-        copies: fields
-            .get("parallel")
-            .map(|node| parallel::parallel(check, node))
-            .unwrap_or_default(),
+        copies,
         mark: key,
     }
 }
@@ -179,10 +182,6 @@ fn environment(check: &mut Checker<'_>, node: &mut GraphNode, fields: &Mapping, 
     let variables = fields.get("variables").and_then(|value| {
         let fields = variables::check(check, value, "variables")?;
         node.variables = variables::resolve(check, fields);
-        // A part may hold half of a circle that no job closes.
-        if !partial {
-            variables::check_cycles(check, &node.variables, fields);
-        }
         Some(fields)
     });
     if let Some(value) = fields.get("secrets") {

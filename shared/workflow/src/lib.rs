@@ -31,6 +31,7 @@ mod names;
 mod pointer;
 mod problem;
 mod quantity;
+mod redundant;
 mod render;
 mod resolve;
 mod schema;

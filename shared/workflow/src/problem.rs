@@ -41,8 +41,12 @@ pub mod code {
     pub const OUTSIDE_WORKSPACE: &str = "WF_OUTSIDE_WORKSPACE";
     /// Warning: a literal in `variables` that looks like a secret.
     pub const SECRET_LITERAL: &str = "WF_SECRET_LITERAL";
-    /// Warning: a job whose rules never let it run.
+    /// Warning: a job that can never run.
     pub const NEVER_RUNS: &str = "WF_NEVER_RUNS";
+    /// Warning: a need that another need of the same job implies.
+    pub const IMPLIED_NEED: &str = "WF_IMPLIED_NEED";
+    /// Warning: a variable that expands to itself or to nothing.
+    pub const NO_VALUE: &str = "WF_NO_VALUE";
 
     /// All of them.
     pub const ALL: &[&str] = &[
@@ -62,6 +66,8 @@ pub mod code {
         OUTSIDE_WORKSPACE,
         SECRET_LITERAL,
         NEVER_RUNS,
+        IMPLIED_NEED,
+        NO_VALUE,
     ];
 }
 

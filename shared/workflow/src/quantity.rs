@@ -1,5 +1,7 @@
 //! Durations, sizes and processor counts as people write them.
 
+pub(crate) use libloom_contract::quantity::size_bytes;
+
 /// `90s`, `1h30m`, `2 days`, in milliseconds.
 ///
 /// Units: ms, s/sec/second(s), m/min/minute(s), h/hour(s), d/day(s), w/week(s). A unit is needed.
@@ -32,20 +34,6 @@ fn unit_ms(unit: &str) -> Option<u64> {
     })
 }
 
-/// `512m`, `2g`, `64k`, `1GiB`, `1048576`, in bytes; every unit is binary, as Docker has it.
-pub(crate) fn size_bytes(text: &str) -> Option<u64> {
-    let (number, unit) = split_where(text.trim(), |c| !c.is_ascii_digit());
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
 /// `2`, `0.5`, `1.25`, in thousandths.
 pub(crate) fn thousandths(text: &str) -> Option<u64> {
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
@@ -76,11 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_cpus() {
-        assert_eq!(size_bytes("512m"), Some(512 << 20));
-        assert_eq!(size_bytes("1 GiB"), Some(1 << 30));
-        assert_eq!(size_bytes("7"), Some(7));
-        assert_eq!([size_bytes("m"), size_bytes("1x"), size_bytes("-1")], [None; 3]);
+    fn cpus() {
         assert_eq!(thousandths("1.5"), Some(1500));
         assert_eq!(thousandths("2"), Some(2000));
         assert_eq!([thousandths(".5"), thousandths("1.2345"), thousandths("a")], [None; 3]);

@@ -50,6 +50,7 @@ mod tests {
                 "variables-circle-default",
                 "variables-circles",
                 "variables-cycle",
+                "variables-cycle-above",
             ],
         ),
         (

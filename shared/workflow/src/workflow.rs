@@ -10,6 +10,7 @@ use crate::job::{self, Draft, Role};
 use crate::keywords::{rules, variables};
 use crate::names::{is_job, is_stage, is_template};
 use crate::problem::{Problem, code};
+use crate::redundant;
 use crate::resolve::{Known, Layers};
 use crate::source::Mark;
 use crate::tree::{Entry, Kind, Mapping, Node, Stratum};
@@ -42,9 +43,12 @@ pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
         Layers::new(check, &known, default.map(|entry| &entry.value), fields.entry("variables"));
     let drafts = jobs(check, &entries, &mut layers, &stages);
     let names = fields.iter().map(|entry| &*entry.key).collect::<HashSet<_>>();
-    assemble::check_needs(check, &drafts, &names, &stages);
+    let has_order = assemble::check_needs(check, &drafts, &names, &stages);
     if check.complete && lost.is_empty() {
         warn_unused(check, &entries, &layers);
+        if has_order {
+            redundant::warn(check, &drafts, &stages);
+        }
     }
     let is_runnable = |entry: &Entry| !ROOT_KEYS.contains(&&*entry.key) && !is_template(&entry.key);
     if check.complete && !fields.iter().any(is_runnable) {

@@ -162,12 +162,24 @@ impl<'a> Watched<'a> {
                 self.read(index, &mut buffer, |bytes| reader.feed(stream, bytes))?;
             }
             reader.tick()?;
-            if may_have_ended && self.ended.is_none() && processes::has_ended(self.pid) {
+            if may_have_ended && self.ended.is_none() && libloom_processes::has_ended(self.pid) {
                 self.reap()?;
             }
             self.end_who_holds_the_pipes();
         }
+        self.let_the_rest_end(cancel);
         Ok(())
+    }
+
+    /// The shell may be the first to end of those that were asked to; the others have the rest of
+    /// the grace.
+    fn let_the_rest_end(&mut self, cancel: &Cancel) {
+        while self.kill_at.is_some() && !self.members().find().is_empty() {
+            let wake = PollFd::from_borrowed_fd(cancel.descriptor(Level::AtOnce), PollFlags::IN);
+            // Interrupted or not: what is left tells.
+            let _ = poll(&mut [wake], Some(&timespec(TICK)));
+            self.heed(cancel);
+        }
     }
 
     /// Does what the run's state or the clock ask for.
@@ -266,9 +278,10 @@ impl<'a> Watched<'a> {
         Ok(ended)
     }
 
-    /// A background process may hold the pipes for as long as it likes; it gets a moment.
+    /// A background process may hold the pipes for as long as it likes; it gets a moment, or, if
+    /// it was asked to end, its grace.
     fn end_who_holds_the_pipes(&mut self) {
-        if self.ended_at.is_some_and(|at| at.elapsed() >= AFTERMATH) {
+        if self.kill_at.is_none() && self.ended_at.is_some_and(|at| at.elapsed() >= AFTERMATH) {
             self.leftovers += self.members().end();
             // Whoever still holds them is no process of ours that can be found: do not wait.
             let open = self.streams.iter().flatten().any(has_input);

@@ -32,6 +32,7 @@ pub(crate) fn artifacts(check: &mut Checker<'_>, node: &Node, partial: bool) -> 
     }
     if let Some(exclude) = fields.get("exclude") {
         artifacts.exclude = globs(check, exclude, "artifacts.exclude");
+        warn_outside(check, exclude, "artifacts.exclude");
     }
     if let Some(when) = fields.get("when") {
         artifacts.when = check.word(when, "artifacts.when", OUTCOMES).unwrap_or(artifacts.when);

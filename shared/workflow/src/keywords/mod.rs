@@ -1,8 +1,11 @@
 //! One module for each group of job keywords: its check and its form in the graph.
 
 pub(crate) mod artifacts;
+mod bash;
 pub(crate) mod cache;
 pub(crate) mod image;
+pub(crate) mod layered;
+mod literal;
 pub(crate) mod needs;
 pub(crate) mod parallel;
 pub(crate) mod policy;

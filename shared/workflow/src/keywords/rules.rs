@@ -58,12 +58,33 @@ fn workflow_rule(check: &mut Checker<'_>, node: &Node) -> Option<Rule> {
 pub(crate) fn job(check: &mut Checker<'_>, node: &Node) -> Vec<Rule> {
     let Some(items) = check.sequence(node, "rules") else { return Vec::new() };
     let rules: Vec<Rule> = items.iter().filter_map(|item| job_rule(check, item)).collect();
-    if !rules.is_empty() && rules.iter().all(|rule| rule.when == Some(When::Never)) {
+    if !rules.is_empty() && !can_run(&rules) {
         let problem =
             Problem::warning(code::NEVER_RUNS, node.mark, "with these rules the job never runs");
         check.note(problem.fix("add a rule without when: never, or remove the job"));
     }
     rules
+}
+
+/// Whether some facts make a rule match that lets the job run.
+fn can_run(rules: &[Rule]) -> bool {
+    for rule in rules {
+        let constant = match &rule.condition {
+            None => Some(true),
+            // One that cannot be parsed has no text.
+            Some(Condition { text: None, .. }) => None,
+            Some(condition) => libloom_rules::constant(&condition.expression),
+        };
+        let asks_no_more = rule.changes.is_none() && rule.exists.is_none();
+        match constant {
+            Some(false) => {}
+            _ if rule.when != Some(When::Never) => return true,
+            // The rules below it are never looked at.
+            Some(true) if asks_no_more => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 fn job_rule(check: &mut Checker<'_>, node: &Node) -> Option<Rule> {

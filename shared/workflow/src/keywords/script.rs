@@ -3,6 +3,7 @@
 use libloom_contract::graph::{ScriptSection, Step};
 
 use crate::check::Checker;
+use crate::keywords::bash::bash_syntax;
 use crate::problem::{Problem, code};
 use crate::source::as_u32;
 use crate::tree::{Kind, Node};
@@ -63,43 +64,6 @@ fn warnings(check: &mut Checker<'_>, node: &Node, command: &str) {
     }
 }
 
-/// Syntax that only bash knows, where it cannot be anything else.
-fn bash_syntax(command: &str) -> Option<&'static str> {
-    if command.contains("bash ") {
-        return None;
-    }
-    let first = command.trim_start();
-    let starts = first.starts_with("[[ ") || command.contains(" [[ ") || command.contains(";[[ ");
-    if starts {
-        return Some("[[");
-    }
-    let outside = strip_quoted(command);
-    [("<(", "<(…)"), ("=(", "NAME=(…)"), ("<<<", "<<<"), ("&>", "&>")]
-        .into_iter()
-        .find(|(text, _)| outside.contains(text))
-        .map(|(_, name)| name)
-}
-
-/// The command without what stands in quotes.
-fn strip_quoted(command: &str) -> String {
-    let mut quote = None;
-    command
-        .chars()
-        .filter(|c| match quote {
-            None => {
-                quote = matches!(c, '"' | '\'').then_some(*c);
-                quote.is_none()
-            }
-            Some(open) => {
-                if *c == open {
-                    quote = None;
-                }
-                false
-            }
-        })
-        .collect()
-}
-
 /// Warns where two entries begin with the same relative `cd`: they share one shell.
 pub(crate) fn warn_repeated_cd(check: &mut Checker<'_>, node: &Node) {
     let mut seen: Vec<(&str, &Node)> = Vec::new();
@@ -129,16 +93,6 @@ fn relative_cd(command: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bash_is_told_from_sh() {
-        assert_eq!(bash_syntax("[[ -f x ]] && y"), Some("[["));
-        assert_eq!(bash_syntax("diff <(a) <(b)"), Some("<(…)"));
-        assert_eq!(bash_syntax("A=(1 2)"), Some("NAME=(…)"));
-        for posix in ["echo '[[ a'; x", "bash -c '[[ a ]]'", "echo \"a=(b)\"", "x=$(y)"] {
-            assert_eq!(bash_syntax(posix), None, "{posix}");
-        }
-    }
 
     #[test]
     fn only_relative_cd_counts() {

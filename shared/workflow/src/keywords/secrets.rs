@@ -3,6 +3,7 @@
 use libloom_contract::graph::Secret;
 
 use crate::check::{Checker, inside};
+use crate::keywords::variables::note_overlap;
 use crate::names::is_variable;
 use crate::problem::{Problem, code};
 use crate::tree::{Entry, Mapping, Node};
@@ -114,9 +115,7 @@ fn op(rest: &str) -> Fault {
 pub(crate) fn overlap(check: &mut Checker<'_>, secrets: &Mapping, variables: &Mapping) {
     for entry in secrets.iter() {
         if let Some(variable) = variables.entry(&entry.key) {
-            let message = format!("\"{}\" is both a variable and a secret", entry.key);
-            let problem = Problem::error(entry.key_mark, message).fix("remove one of the two");
-            check.note(problem.related(variable.key_mark, "the variable"));
+            note_overlap(check, &entry.key, entry.key_mark, variable.key_mark);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! `variables`: names, values, what lower layers add to them, and circles among them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use libloom_contract::graph::{Origin, Variable};
+use libloom_contract::variables::{Piece, pieces};
 use libloom_variables::{MAX_VALUE, circles, fold};
 
 use crate::check::Checker;
+use crate::keywords::literal::looks_secret;
 use crate::names::is_variable;
 use crate::problem::{Problem, code};
 use crate::source::{Mark, Sources};
@@ -20,33 +22,13 @@ pub(crate) fn check<'n>(check: &mut Checker<'_>, node: &'n Node, key: &str) -> O
             let message = format!("variable \"{}\" holds a NUL character", entry.key);
             check.note(Problem::error(entry.value.mark, message).fix("remove it"));
         }
-        if entry.value.as_string().is_some_and(looks_secret) {
+        if entry.value.as_string().is_some_and(|value| looks_secret(&entry.key, value)) {
             let message = format!("the value of \"{}\" looks like a secret", entry.key);
             let problem = Problem::warning(code::SECRET_LITERAL, entry.value.mark, message);
             check.note(problem.fix("declare it under secrets; variables are shown in logs"));
         }
     }
     Some(fields)
-}
-
-/// Beginnings of tokens that well-known services give out.
-const SECRET_PREFIXES: &[&str] = &[
-    "-----BEGIN ",
-    "AKIA",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "github_pat_",
-    "glpat-",
-    "npm_",
-    "ops_",
-    "sk_live_",
-    "xoxb-",
-    "xoxp-",
-];
-
-fn looks_secret(value: &str) -> bool {
-    value.len() >= 16 && SECRET_PREFIXES.iter().any(|prefix| value.starts_with(prefix))
 }
 
 fn check_name(check: &mut Checker<'_>, name: &str, mark: Mark) {
@@ -127,4 +109,59 @@ pub(crate) fn note_cycle(check: &mut Checker<'_>, members: &[&str], mark: Mark) 
     let message = format!("variables refer to each other in a circle: {}", names.join(" -> "));
     let problem = Problem::error(mark, message).code(code::VARIABLE_CYCLE);
     check.note(problem.fix("remove one of the references"));
+}
+
+/// Notes that a secret has the name of a variable.
+pub(crate) fn note_overlap(check: &mut Checker<'_>, name: &str, secret: Mark, variable: Mark) {
+    let message = format!("\"{name}\" is both a variable and a secret");
+    let problem = Problem::error(secret, message).fix("remove one of the two");
+    check.note(problem.related(variable, "the variable"));
+}
+
+/// Warns of variables of one job that come to nothing: no more than the reference to their own name,
+/// or empty only because what they refer to is. `elsewhere` may still get a value: from a matrix, a
+/// rule.
+pub(crate) fn warn_useless(
+    check: &mut Checker<'_>,
+    variables: &[Variable],
+    marks: &Mapping,
+    elsewhere: &HashSet<&str>,
+) {
+    for variable in variables {
+        let Some(entry) = marks.entry(&variable.name) else { continue };
+        let written = entry.value.as_string().unwrap_or_default();
+        if written.is_empty() || elsewhere.contains(&*variable.name) {
+            continue;
+        }
+        let (message, fix) = if is_reference_to(&variable.value, &variable.name) {
+            let message = format!("\"{}\" expands to itself", variable.name);
+            (message, "remove it: what the environment has is there without it")
+        } else if is_empty(&variable.value, variables, elsewhere, MAX_REFERENCES) {
+            let message = format!("\"{}\" expands to nothing", variable.name);
+            (message, "give a value to what it refers to, or write \"\"")
+        } else {
+            continue;
+        };
+        check.note(Problem::warning(code::NO_VALUE, entry.value.mark, message).fix(fix));
+    }
+}
+
+/// Longest way along references that is looked at.
+const MAX_REFERENCES: usize = 10;
+
+fn is_reference_to(value: &str, name: &str) -> bool {
+    matches!(pieces(value)[..], [Piece::Reference { name: found, .. }] if found == name)
+}
+
+/// Whether all that a value holds are references to variables that are empty.
+fn is_empty(value: &str, variables: &[Variable], elsewhere: &HashSet<&str>, depth: usize) -> bool {
+    let value_of = |name: &str| {
+        let at = variables.binary_search_by(|variable| (*variable.name).cmp(name)).ok()?;
+        Some(&*variables[at].value).filter(|_| !elsewhere.contains(name))
+    };
+    pieces(value).into_iter().all(|piece| match piece {
+        Piece::Text(_) => false,
+        Piece::Reference { name, .. } => value_of(name)
+            .is_some_and(|value| depth > 0 && is_empty(value, variables, elsewhere, depth - 1)),
+    })
 }
