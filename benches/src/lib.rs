@@ -15,6 +15,7 @@
     reason = "a benchmark is a program of its own, without `entry`"
 )]
 
+mod archive;
 mod bench;
 mod capture;
 mod jobs;
@@ -40,7 +41,7 @@ use crate::{bench::Bench, programs::Programs, table::Row};
 /// A benchmark: its name on the command line, and what it does.
 type Named = (&'static str, fn(&Bench) -> io::Result<Vec<Row>>);
 
-const ALL: [Named; 7] = [
+const ALL: [Named; 8] = [
     ("start", start::run),
     ("jobs", jobs::run),
     ("peer", peer::run),
@@ -48,6 +49,7 @@ const ALL: [Named; 7] = [
     ("capture", capture::run),
     ("redact", redact::run),
     ("snapshot", snapshot::run),
+    ("archive", archive::run),
 ];
 
 /// What is asked for.
