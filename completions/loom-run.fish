@@ -22,6 +22,7 @@ complete -c loom-run -l until-fail -d 'Repeat the run until it fails, at most as
 complete -c loom-run -l fail-fast -d 'End the run at the first failure'
 complete -c loom-run -l isolate-jobs -d 'Give every job a copy of the workspace of its own, with the artifacts of the jobs it depends on'
 complete -c loom-run -l no-untracked -d 'Do not copy files that git does not track'
+complete -c loom-run -l shell-on-failure -d 'When a job failed and the run is over, open a shell in its workspace, with its variables'
 complete -c loom-run -s q -l quiet -d 'Say only what is wrong and what the command must print'
 complete -c loom-run -s v -l verbose -d 'Say more about what is done'
 complete -c loom-run -s h -l help -d 'Print help (see more with \'--help\')'

@@ -276,7 +276,7 @@ fn listed_summaries_are_what_the_commands_say_of_themselves() {
     let sandbox = Sandbox::new();
     let assert = sandbox.loom().arg("--list").assert().success();
     let list = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
-    for name in ["check", "compile", "snapshot", "run", "logs"] {
+    for name in ["check", "compile", "snapshot", "run", "logs", "shell"] {
         let assert = sandbox.command(&format!("loom-{name}")).arg("-h").assert().success();
         let help = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
         let row = list.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
@@ -301,7 +301,9 @@ fn version_names_contract_formats() {
 #[test]
 fn every_command_tells_its_version() {
     let sandbox = Sandbox::new();
-    for name in ["loom-check", "loom-compile", "loom-snapshot", "loom-run", "loom-logs"] {
+    for name in
+        ["loom-check", "loom-compile", "loom-snapshot", "loom-run", "loom-logs", "loom-shell"]
+    {
         let expected = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
         sandbox.command(name).arg("--version").assert().success().stdout(expected);
     }
@@ -399,7 +401,15 @@ fn colour_follows_option_variable_and_terminal() {
 
 #[test]
 fn built_executables_are_one_installation() {
-    for name in ["loom", "loom-check", "loom-compile", "loom-snapshot", "loom-run", "loom-logs"] {
+    for name in [
+        "loom",
+        "loom-check",
+        "loom-compile",
+        "loom-snapshot",
+        "loom-run",
+        "loom-logs",
+        "loom-shell",
+    ] {
         assert!(binaries().join(name).is_file(), "{name}");
     }
 }

@@ -17,6 +17,7 @@ const COMMANDS: &[&str] = &[
     "loom-logs",
     "loom-artifacts",
     "loom-clean",
+    "loom-shell",
 ];
 
 /// Word of `--generate`, and the file it fills, as each shell expects it to be called.

@@ -64,6 +64,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "loom-shell",
+        &[
+            "libloom-console",
+            "libloom-contract",
+            "libloom-entry",
+            "libloom-record",
+            "libloom-rules",
+            "libloom-secrets",
+            "libloom-variables",
+        ],
+    ),
+    (
         "loom-clean",
         &[
             "libloom-console",
@@ -98,6 +110,7 @@ const LIGHT: &[(&str, &[&str])] = &[
     ("loom-check", &["tokio", "bollard", "git2"]),
     ("loom-compile", &["tokio", "bollard", "git2"]),
     ("loom-snapshot", &["tokio", "bollard"]),
+    ("loom-shell", &["tokio", "bollard", "git2", "libgit2-sys"]),
     ("loom-logs", &["tokio", "bollard", "git2", "libgit2-sys"]),
     ("loom-artifacts", &["tokio", "bollard", "git2", "libgit2-sys"]),
 ];

@@ -96,6 +96,21 @@ fn last_lines_of_the_failing_step_are_shown_without_being_asked_for() {
 }
 
 #[test]
+fn ignored_file_that_a_failed_job_missed_is_named_with_the_mend() {
+    with_repo(|repo| {
+        repo.write(".gitignore", "*.env\n").write("config/test.env", "A=1\n");
+        repo.workflow(&workflow([("build", vec!["cd config", "cat test.env"])])).commit("a");
+        let ran = Ran::of(repo, &[]).expect_code(1);
+        let mend = "--include-ignored 'config/test.env'";
+        let ran =
+            ran.expect_said(&["hint: the job missed `config/test.env`: git ignores it", mend]);
+        assert!(ran.stderr.contains(&format!("workspace: {}\n", ran.text("snapshot_path"))));
+        let mended = Ran::of(repo, &["--include-ignored", "config/test.env"]).expect_code(0);
+        assert!(!mended.stderr.contains("hint: the job missed"), "{}", mended.stderr);
+    });
+}
+
+#[test]
 fn workflow_option_takes_another_file_of_the_repository() {
     with_repo(|repo| {
         repo.write("ci/other.yml", workflow([("other", vec!["pwd"])]));

@@ -258,3 +258,31 @@ fn nothing_is_drawn_where_it_cannot_be_or_is_not_wanted() {
         }
     });
 }
+
+#[test]
+#[cfg_attr(not(has_tmux), ignore = "tmux is not installed")]
+fn shell_on_failure_opens_in_the_failed_jobs_workspace() {
+    with_repo(|repo| {
+        repo.workflow(
+            "version: v1\nstages: [ci]\nmany-1:\n  stage: ci\n  variables: {SEEN: here}\n  \
+             script: ['touch made; false']\n",
+        );
+        let terminal = Terminal::run(repo, (80, 24), "loom-run --shell-on-failure");
+        let prompt =
+            |lines: &[String]| lines.last().is_some_and(|line| line.starts_with("[loom many-1] "));
+        terminal.wait_for("prompt", prompt);
+        terminal.tmux(&["send-keys", "-l", "echo $SEEN/$(ls); sleep 100"]);
+        terminal.tmux(&["send-keys", "Enter"]);
+        terminal.wait_for("answer", |lines| lines.iter().any(|line| line == "here/made"));
+        // Ctrl-C is for what the shell runs, not for the run.
+        terminal.tmux(&["send-keys", "C-c"]);
+        terminal.wait_for("prompt", prompt);
+        terminal.tmux(&["send-keys", "-l", "exit 9"]);
+        terminal.tmux(&["send-keys", "Enter"]);
+        terminal.wait_for_end(1);
+        let lines = terminal.lines(true);
+        let receipt = lines.iter().rposition(|line| line.starts_with("receipt: "));
+        let exit = lines.iter().rposition(|line| line.starts_with("[loom many-1] "));
+        assert!(receipt > exit, "{lines:#?}");
+    });
+}

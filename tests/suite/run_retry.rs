@@ -125,3 +125,33 @@ fn waiting_for_the_next_attempt_holds_nobody_up_and_ends_with_the_run() {
         assert_eq!(document(ran.text("phase_report_path").as_ref())["valid"], true);
     });
 }
+
+#[test]
+fn attempts_of_a_killed_run_are_in_the_record_that_is_completed() {
+    with_repo(|repo| {
+        let again = repo.sandbox().root().join("again");
+        workflow(
+            repo,
+            &format!(
+                "a: {{stage: ci, retry: 2, script: ['if test -e tried; then touch {}; sleep 1000; \
+                 fi', 'touch tried; exit 3']}}\n",
+                again.display()
+            ),
+        );
+        let mut run = repo.program("loom-run");
+        let run = run.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let run = run.spawn().unwrap();
+        let limit = std::time::Duration::from_secs(30);
+        wait_until("the second attempt goes on", limit, || again.exists());
+        let id = run.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        let worker: i32 = children.split_whitespace().next().unwrap().parse().unwrap();
+        kill_process(Pid::from_raw(worker).unwrap(), Signal::KILL).unwrap();
+        let ran = Ran::from_output(&run.wait_with_output().unwrap()).expect_code(3);
+        let manifest = ran.job("a");
+        assert_eq!(manifest["attempts"], 2);
+        assert_eq!(manifest["earlier_attempts"][0]["status"], "failure");
+        assert_pointers_lead_somewhere(&ran.logs(), &manifest);
+        assert_eq!(ran.receipt["jobs"][0]["attempts"], 2);
+    });
+}

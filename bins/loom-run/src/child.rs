@@ -129,7 +129,7 @@ const CLEAN_UP: Duration = Duration::from_millis(500);
 
 /// Gives the process the signal mask and dispositions of a fresh login.
 #[expect(unsafe_code, reason = "pre_exec is the only way to change a child's signal mask")]
-fn reset_signals(command: &mut Command) {
+pub fn reset_signals(command: &mut Command) {
     // SAFETY: sigemptyset, sigprocmask and signal are async-signal-safe.
     unsafe {
         command.pre_exec(|| {

@@ -149,6 +149,8 @@ fn job_lines(pipeline: &Pipeline) -> Vec<JobLine> {
         reason: job.reason,
         duration_ms: job.duration_ms,
         attempts: job.attempts,
+        cpu_ms: job.cpu_ms,
+        peak_rss_bytes: job.peak_rss_bytes,
     };
     wanted.map(line).collect()
 }

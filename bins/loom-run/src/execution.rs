@@ -14,13 +14,14 @@ use libloom_contract::{
     logs::StepEntry,
 };
 use libloom_record::events::EventLog;
+use libloom_variables::{Prelude, quoted};
 
 use crate::{
     joblog::{JobLog, finish},
     providers::host::{self, End, Reader, Shell, Stopped},
     run::Run,
     secrets::Ready,
-    shell::script::{ARGUMENT_BYTES_MAX, Prelude, instrumented, quoted},
+    shell::script::{ARGUMENT_BYTES_MAX, instrumented},
     steps::{self, FailingStep, Room, Sink, Steps, ended_by},
     verdict::Verdict,
 };

@@ -11,10 +11,10 @@ use libloom_contract::{
     variables, version,
 };
 use libloom_record::events::EventLog;
+use libloom_variables::of_host_job;
 
 use crate::{
     artifacts::{self, Extracted, Request},
-    environment,
     execution::Execution,
     job::Attempt,
     joblog::JobLog,
@@ -149,8 +149,7 @@ fn leave_variables(
 /// The job's variables, for paths and names that refer to them.
 fn values(run: &Run, node: &Node, workspace: &Path) -> HashMap<String, String> {
     let inherited = run.inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-    let environment =
-        environment::of_host_job(inherited, &run.predefined_in(workspace).of_job(node), node);
+    let environment = of_host_job(inherited, &run.predefined_in(workspace).of_job(node), node);
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     };

@@ -15,7 +15,6 @@ mod child;
 mod display;
 mod documents;
 mod dry_run;
-mod environment;
 mod execution;
 mod extraction;
 mod guard;
@@ -39,6 +38,7 @@ mod shell;
 mod steps;
 mod tree;
 mod verdict;
+mod visit;
 mod worker;
 
 use std::{
@@ -140,6 +140,10 @@ pub struct Args {
     #[arg(long, value_name = "REV")]
     changes_base: Option<String>,
 
+    /// When a job failed and the run is over, open a shell in its workspace, with its variables
+    #[arg(long)]
+    shell_on_failure: bool,
+
     /// Seconds that a job has to end after it was asked to, before it is killed
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     grace: u32,
@@ -150,6 +154,9 @@ pub struct Args {
 /// # Errors
 /// No repository, a workflow outside of it, or a record that cannot be written.
 pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
+    if args.shell_on_failure {
+        visit::require_terminal()?;
+    }
     if args.repeat.is_wanted() {
         return repeat::run(&args.repeat, context);
     }
@@ -204,6 +211,7 @@ fn in_worker(
     place: &Place,
     context: &Context,
 ) -> Result<u8, Failure> {
+    let shell_on_failure = settings.args.shell_on_failure;
     let mut run = settings.into_run(place.started_at(), cancel, context);
     let _lock = match place {
         Place::Repository { .. } => None,
@@ -232,6 +240,9 @@ fn in_worker(
         (aftermath::hint_at_kept_workspaces(&run.layout), context.console.is_quiet())
     {
         context.console.hint(hint);
+    }
+    if shell_on_failure {
+        visit::open(&run, &outcome, context);
     }
     say_receipt(&run.layout.run_receipt(&run.id), context);
     Ok(outcome.exit_code)
@@ -295,7 +306,7 @@ fn report(outcome: &Outcome, context: &Context) {
         None => console.line(word),
     }
     if outcome.verdict.status == Status::Failure && outcome.pipeline.is_some() {
-        console.hint("`loom logs` shows what failed and why");
+        console.hint("`loom logs` shows what failed and why, `loom shell JOB` opens a shell there");
     }
 }
 

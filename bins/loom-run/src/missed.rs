@@ -14,8 +14,9 @@ use std::{
 };
 
 use libloom_console::{printable, shown_line};
+use libloom_variables::GIT_LOCATION;
 
-use crate::{environment::GIT_LOCATION, steps::FailingStep};
+use crate::steps::FailingStep;
 
 /// Paths that are looked into; a test report can mention thousands.
 const PATHS_MAX: usize = 2000;
@@ -169,7 +170,7 @@ fn words(ignored: &BTreeSet<PathBuf>, checkout: &Path) -> String {
     if ignored.len() > named.len() {
         list.push_str(&format!(" and {} more", ignored.len() - named.len()));
     }
-    let one = ignored.len() == 1;
+    let them = if ignored.len() == 1 { "it" } else { "them" };
     let globs: Vec<String> = named
         .iter()
         .map(|path| {
@@ -181,11 +182,9 @@ fn words(ignored: &BTreeSet<PathBuf>, checkout: &Path) -> String {
         format!("; `--env-file {}` passes its variables", printable(&path.to_string_lossy()))
     });
     format!(
-        "the job missed {list}, which your checkout has and the workspace has not: git ignores \
-         {}. `loom run {}` copies {}{}",
-        if one { "it" } else { "them" },
+        "the job missed {list}: git ignores {them}, so the workspace has no copy. \
+         `loom run {}` copies {them}{}",
         globs.join(" "),
-        if one { "it" } else { "them" },
         env_file.unwrap_or_default()
     )
 }

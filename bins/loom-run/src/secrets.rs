@@ -16,13 +16,10 @@ use libloom_redact::{Redactor, Secret, VALUE_BYTES_MIN, is_redactable};
 use libloom_secrets::{
     Resolved, SecretError, Value, bytes, files::Files, resolve, unsafe_to_trace,
 };
+use libloom_variables::{JobEnvironment, of_host_job};
 use serde_json::json;
 
-use crate::{
-    environment::{self, JobEnvironment},
-    run::Run,
-    verdict::Verdict,
-};
+use crate::{run::Run, verdict::Verdict};
 
 /// Where what the prelude must not show is written, in the job's folder of secrets.
 const PRIVATE_FILE: &str = "private.sh";
@@ -163,7 +160,7 @@ fn push_quoted(text: &mut Vec<u8>, value: &[u8]) {
 
 fn host_environment(run: &Run, node: &Node, workspace: &Path) -> JobEnvironment {
     let inherited = run.inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-    environment::of_host_job(inherited, &run.predefined_in(workspace).of_job(node), node)
+    of_host_job(inherited, &run.predefined_in(workspace).of_job(node), node)
 }
 
 fn inherited(run: &Run, name: &str) -> Option<OsString> {

@@ -17,6 +17,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("clean", "Removes what dead runs left behind, and nothing else"),
     ("logs", "Lists, shows and explains runs"),
     ("artifacts", "Lists, fetches, verifies, compares and prunes artifacts of jobs"),
+    ("shell", "Opens a shell in the workspace and environment of a job of an earlier run"),
 ];
 
 /// What `loom` does by itself.

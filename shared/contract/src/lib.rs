@@ -24,6 +24,7 @@ pub mod receipt;
 pub mod reports;
 pub mod schema;
 pub mod snapshot;
+pub mod snapshot_diff;
 pub mod status;
 pub mod store;
 pub mod time;

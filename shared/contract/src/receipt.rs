@@ -112,6 +112,12 @@ pub struct JobLine {
     /// How often it was tried; 0 for a job that never ran.
     #[serde(default)]
     pub attempts: u32,
+    /// Processor time of its processes; absent where it never ran or that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+    /// Largest memory of one of its processes; absent where it never ran or that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_rss_bytes: Option<u64>,
 }
 
 /// What the executor did.

@@ -18,6 +18,7 @@ use crate::{
     receipt::{CheckReceipt, RunReceipt},
     reports::DotenvDocument,
     snapshot::Snapshot,
+    snapshot_diff::SnapshotDiff,
     store::Document,
 };
 
@@ -38,6 +39,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         of::<Graph>(),
         of::<Evaluation>(),
         of::<Snapshot>(),
+        of::<SnapshotDiff>(),
         of::<RunReceipt>(),
         of::<CheckReceipt>(),
         of::<RunSummary>(),

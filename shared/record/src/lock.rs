@@ -26,6 +26,25 @@ pub fn take(folder: &Path) -> io::Result<Option<RunLock>> {
     }
 }
 
+/// Keeps the run at `folder` from being taken for dead, for as long as this process, or one that it
+/// becomes or starts, has the folder open; does nothing where the run lives.
+///
+/// # Errors
+/// The folder cannot be opened.
+pub fn keep_from_being_cleared(folder: &Path) -> io::Result<()> {
+    let folder = open_folder(folder)?;
+    match flock(&folder, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {
+            rustix::io::fcntl_setfd(&folder, rustix::io::FdFlags::empty())?;
+            // Never closed by this process, and not by `exec` either.
+            let _ = std::os::fd::IntoRawFd::into_raw_fd(folder);
+            Ok(())
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn open_folder(folder: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(File::from(open(folder, flags, Mode::empty())?))

@@ -9,16 +9,20 @@
 mod assignment;
 mod circle;
 mod dotenv;
+mod environment;
 mod expand;
 mod layer;
 mod predefined;
+mod prelude;
 
 pub use assignment::{AssignmentError, Override, assignment, is_name};
 pub use circle::circles;
 pub use dotenv::{DotenvError, dotenv};
+pub use environment::{GIT_LOCATION, JobEnvironment, of_host_job};
 pub use expand::expanded;
 pub use layer::{fold, put};
 pub use predefined::Predefined;
+pub use prelude::{Prelude, quoted};
 
 /// Longest value; the system takes no longer one (`MAX_ARG_STRLEN`).
 pub const MAX_VALUE: usize = 128 << 10;

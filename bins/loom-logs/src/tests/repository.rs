@@ -97,6 +97,8 @@ impl Repository {
             reason: None,
             duration_ms: 3,
             attempts: 1,
+            cpu_ms: None,
+            peak_rss_bytes: None,
         };
         let mut entries: Vec<JobEntry> =
             (1..jobs).map(|n| entry(format!("job-{n}"), Status::Success)).collect();

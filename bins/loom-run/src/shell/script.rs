@@ -1,22 +1,9 @@
 //! The instrumented script: prelude, then each entry behind its boundary.
 
-use std::path::Path;
+use libloom_variables::{Prelude, quoted};
 
 /// Longest script that is passed as an argument; Linux allows 131,071 bytes.
 pub const ARGUMENT_BYTES_MAX: usize = 128 * 1024 - 1;
-
-/// What the prelude restores after the login profile ran.
-#[derive(Debug)]
-pub struct Prelude<'a> {
-    /// Folder the entries begin in.
-    pub workspace: &'a Path,
-    /// The job's `PATH`, put in front of what the profile made of it.
-    pub path: &'a str,
-    /// Variables of the job, which the profile may have changed.
-    pub variables: &'a [(String, String)],
-    /// A file that sets what this text must not show.
-    pub private: Option<&'a Path>,
-}
 
 /// The text of a shell that runs `entries`, announcing each with `nonce`.
 ///
@@ -25,7 +12,7 @@ pub fn instrumented(prelude: &Prelude<'_>, entries: &[&str], nonce: &str) -> Str
     let mut text = String::from("{ ");
     text.push_str(TRACE_OFF_AT_START);
     text.push_str("exec 6>&1 7>&2; ");
-    push_prelude(&mut text, prelude);
+    text.push_str(&prelude.text());
     for (index, entry) in entries.iter().enumerate() {
         push_entry(&mut text, index + 1, entry, nonce);
     }
@@ -40,21 +27,6 @@ const TRACE_OFF_AT_START: &str =
 const TRACE_OFF_AFTER_ENTRY: &str =
     "{ __loom_s=$?; case $- in *x*) __loom_x=x;; *) __loom_x=;; esac; set +x; } 2>/dev/null; ";
 
-fn push_prelude(text: &mut String, prelude: &Prelude<'_>) {
-    for (name, value) in prelude.variables.iter().filter(|(name, _)| name != "PATH") {
-        text.push_str(&format!("export {name}={}; ", quoted(value)));
-    }
-    if let Some(private) = prelude.private {
-        text.push_str(&format!(". {}; ", quoted(&private.to_string_lossy())));
-    }
-    let path = quoted(prelude.path);
-    text.push_str(&format!(
-        "case $PATH in {path}|{path}:*) ;; *) PATH={path}${{PATH:+:$PATH}};; esac; export PATH; "
-    ));
-    let workspace = quoted(&prelude.workspace.to_string_lossy());
-    text.push_str(&format!("cd -- {workspace} || exit 1; "));
-}
-
 fn push_entry(text: &mut String, number: usize, entry: &str, nonce: &str) {
     for descriptor in [6, 7] {
         text.push_str(&format!("command printf '\\000{nonce}:{number}\\000' >&{descriptor}; "));
@@ -64,11 +36,6 @@ fn push_entry(text: &mut String, number: usize, entry: &str, nonce: &str) {
     text.push_str(" 6>&- 7>&-; ");
     text.push_str(TRACE_OFF_AFTER_ENTRY);
     text.push_str("[ \"$__loom_s\" = 0 ] || exit \"$__loom_s\"; ");
-}
-
-/// `text` as one word of POSIX shell.
-pub fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// The bytes that announce entry `number`.

@@ -147,6 +147,8 @@ fn entry(run: &RunLayout, summary: &JobSummary) -> JobEntry {
         reason: summary.reason,
         duration_ms: summary.duration_ms,
         attempts: summary.attempt,
+        cpu_ms: summary.cpu_ms,
+        peak_rss_bytes: summary.peak_rss_bytes,
         manifest_path: run.relative(&run.job(&summary.job_id).manifest()),
     }
 }

@@ -317,6 +317,8 @@ impl Run<'_> {
             reason: job.entry.reason,
             duration_ms: job.entry.duration_ms,
             attempts: job.entry.attempts,
+            cpu_ms: job.entry.cpu_ms,
+            peak_rss_bytes: job.entry.peak_rss_bytes,
         };
         listed.map(line).collect()
     }

@@ -1,12 +1,11 @@
 //! The environment of a job: inherited, predefined, then the job's own variables, expanded.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    ffi::{OsStr, OsString},
-};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
 
 use libloom_contract::graph::Node;
-use libloom_variables::expanded;
+
+use crate::expanded;
 
 /// Variables by which a git hook points git at the user's own repository. A job that inherited
 /// them would work on that one instead of on its workspace.
