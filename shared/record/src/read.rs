@@ -16,7 +16,7 @@ use libloom_contract::{Reason, StoreError, Timestamp, layout::Layout, receipt::R
 use crate::lock;
 
 /// What every run id begins with.
-pub(crate) const RUN_PREFIX: &str = "loom-run-";
+pub const RUN_PREFIX: &str = "loom-run-";
 /// How the newest run is asked for.
 pub const LATEST: &str = "latest";
 /// Most candidates that an error lists.
