@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod alias;
+mod artifacts;
 mod check;
+mod check_many;
 mod clean;
 mod compile;
 mod compile_evaluate;
@@ -11,6 +13,7 @@ mod completions;
 mod contract;
 mod dispatch;
 mod docs;
+mod examples;
 mod foreign;
 mod layering;
 mod logs;
@@ -22,6 +25,7 @@ mod run;
 mod run_again;
 mod run_artifacts;
 mod run_bad_input;
+mod run_crash;
 mod run_evidence;
 mod run_guard;
 mod run_inherit;

@@ -10,7 +10,7 @@ use crate::canonical;
 use crate::check::Checker;
 use crate::job::Draft;
 use crate::keywords::parallel::Copy;
-use crate::names::is_template;
+use crate::names::{chain, is_template};
 use crate::problem::{Problem, code};
 use crate::source::{Mark, Sources};
 
@@ -22,16 +22,20 @@ pub(crate) fn check_needs(
     names: &HashSet<&str>,
     stages: &[String],
 ) -> bool {
-    let order = |stage: &str| stages.iter().position(|known| known == stage);
+    let places: HashMap<&str, usize> =
+        stages.iter().enumerate().map(|(place, stage)| (&**stage, place)).collect();
+    let order = |stage: &str| places.get(stage).copied();
     let jobs: BTreeMap<&str, &Draft> =
         drafts.iter().map(|draft| (&*draft.node.id, draft)).collect();
     for draft in drafts {
+        let mut possible = None;
         for (need, mark) in draft.needs.iter().flatten() {
             let own = &draft.node;
             let Some(needed) = jobs.get(&*need.job) else {
                 if !is_told(check, need, *mark, names) {
-                    let possible = possible_needs(draft, &jobs, &order);
-                    note_unknown(check, need, *mark, &possible);
+                    let possible =
+                        possible.get_or_insert_with(|| possible_needs(draft, &jobs, &order));
+                    note_unknown(check, need, *mark, possible);
                 }
                 continue;
             };
@@ -62,11 +66,11 @@ fn possible_needs<'d>(
     jobs: &BTreeMap<&'d str, &'d Draft>,
     order: &dyn Fn(&str) -> Option<usize>,
 ) -> Vec<&'d str> {
-    let is_needed = |name: &str| draft.needs.iter().flatten().any(|(need, _)| need.job == name);
+    let needed: HashSet<&str> = draft.needs.iter().flatten().map(|(need, _)| &*need.job).collect();
     let is_later = |other: &Draft| order(&other.node.stage) > order(&draft.node.stage);
-    let others = jobs
-        .iter()
-        .filter(|(name, other)| **name != draft.node.id && !is_needed(name) && !is_later(other));
+    let others = jobs.iter().filter(|(name, other)| {
+        **name != draft.node.id && !needed.contains(**name) && !is_later(other)
+    });
     others.map(|(name, _)| *name).collect()
 }
 
@@ -126,8 +130,8 @@ fn check_circles(check: &mut Checker<'_>, drafts: &[Draft], jobs: &BTreeMap<&str
 
 fn note_circle(check: &mut Checker<'_>, path: &[(&Draft, usize)], closing: &str, mark: Mark) {
     let names = path.iter().map(|(draft, _)| &*draft.node.id);
-    let chain: Vec<&str> = names.skip_while(|name| *name != closing).chain([closing]).collect();
-    let message = format!("jobs need each other in a circle: {}", chain.join(" -> "));
+    let members: Vec<&str> = names.skip_while(|name| *name != closing).chain([closing]).collect();
+    let message = format!("jobs need each other in a circle: {}", chain(&members));
     check
         .note(Problem::error(mark, message).code(code::NEEDS_CYCLE).fix("remove one of the needs"));
 }
@@ -144,14 +148,14 @@ pub(crate) struct Frame {
 pub(crate) fn graph(sources: &Sources, drafts: Vec<Draft>, frame: Frame) -> Graph {
     let Frame { stages, rules: workflow_rules, variables } = frame;
     let mut taken: HashSet<String> = drafts.iter().map(|draft| draft.node.id.clone()).collect();
-    let mut nodes = Vec::new();
-    let mut needs = Vec::new();
+    let mut nodes = Vec::with_capacity(drafts.len());
+    let mut needs = Vec::with_capacity(drafts.len());
     let mut ids: HashMap<String, Vec<String>> = HashMap::new();
     for draft in drafts {
-        let name = draft.node.id.clone();
-        let expanded = expand(sources, &draft, &mut taken);
+        let (name, needed) = (draft.node.id.clone(), draft.needs.clone());
+        let expanded = expand(sources, draft, &mut taken);
         ids.insert(name, expanded.iter().map(|node| node.id.clone()).collect());
-        needs.extend(expanded.iter().map(|_| draft.needs.clone()));
+        needs.extend(expanded.iter().map(|_| needed.clone()));
         nodes.extend(expanded);
     }
     for (node, needs) in nodes.iter_mut().zip(needs) {
@@ -194,17 +198,17 @@ fn edges(stages: &[String], nodes: &[Node]) -> Vec<Edge> {
 }
 
 /// The copies of a parallel job, or the job itself.
-fn expand(sources: &Sources, draft: &Draft, taken: &mut HashSet<String>) -> Vec<Node> {
+fn expand(sources: &Sources, draft: Draft, taken: &mut HashSet<String>) -> Vec<Node> {
     let total = draft.copies.copies.len();
     if total == 0 {
-        return vec![draft.node.clone()];
+        return vec![*draft.node];
     }
     let copies = draft.copies.copies.iter().enumerate();
     copies
         .map(|(index, copy)| {
-            let mut node = draft.node.clone();
+            let mut node = (*draft.node).clone();
             node.id = free_id(&draft.node.id, index + 1, taken);
-            node.label = label(draft, copy, index + 1, total);
+            node.label = label(&draft, copy, index + 1, total);
             add_values(sources, &mut node, copy);
             add_value(&mut node, "CI_NODE_INDEX", &(index + 1).to_string(), None);
             add_value(&mut node, "CI_NODE_TOTAL", &total.to_string(), None);

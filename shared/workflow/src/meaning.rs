@@ -1,12 +1,10 @@
 //! What workflows mean: layers, merging, copies, conditions, the digest.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use std::collections::BTreeMap;
 use std::io;
 
+use crate::{Compiled, Files, compile, short};
 use libloom_contract::graph::{Edge, Graph, Layer, Node, Provider, ScriptSection};
-use libloom_workflow::{Compiled, Files, compile, short};
 
 /// Compiles files by path; the workflow is `.loom/workflow.yml`.
 fn compile_files(files: &[(&str, &str)]) -> Compiled {
@@ -73,11 +71,15 @@ stages: [ci]
 variables: {PATH: '/root:$PATH', X: '$$X'}
 default: {variables: {PATH: '/default:$PATH', X: 'a$X'}}
 .t: {variables: {PATH: '/template:${PATH}'}}
+.u: {variables: {PATH: '/other:${PATH}'}}
 a: {stage: ci, extends: .t, script: [x], variables: {PATH: '/job:$PATH'}}
+b: {stage: ci, extends: [.t, .u], script: [x], variables: {PATH: '/job:$PATH'}}
 ",
     );
     let a = node(&graph, "a");
     assert_eq!(value(a, "PATH"), "/job:/template:/default:/root:$PATH");
+    let b = node(&graph, "b");
+    assert_eq!(value(b, "PATH"), "/job:/other:/template:/default:/root:$PATH");
     assert_eq!(value(a, "X"), "a$$X");
 }
 
@@ -221,6 +223,7 @@ a:
   image: alpine
   resources: {cpus: 1.5, memory: 1g}
 b: {stage: ci, script: [x], retry: {max: 1, when: always}, allow_failure: false, artifacts: null}
+c: {stage: ci, script: [x], retry: {max: 1, when: [timeout, always, signal]}}
 ",
     );
     let a = node(&graph, "a");
@@ -235,6 +238,7 @@ b: {stage: ci, script: [x], retry: {max: 1, when: always}, allow_failure: false,
     assert_eq!((resources.cpus_milli, resources.memory_bytes), (Some(1500), Some(1 << 30)));
     let b = node(&graph, "b");
     assert!(b.policy.retry.as_ref().unwrap().when.is_empty());
+    assert!(node(&graph, "c").policy.retry.as_ref().unwrap().when.is_empty());
     assert!(b.policy.allow_failure.is_none() && b.artifacts.is_none());
 }
 
@@ -248,7 +252,7 @@ a: {stage: ci, script: [make], rules: [{if: '$A == \"x\"'}], timeout: 90s}
 fn the_digest_is_of_the_meaning_alone() {
     let original = graph(DIGESTED);
     assert_eq!(original.digest.len(), 64);
-    assert_eq!(original.digest, libloom_workflow::digest(&original));
+    assert_eq!(original.digest, crate::digest(&original));
     let same = "# a comment
 stages: [ci]
 a:
@@ -312,7 +316,7 @@ fn what_is_no_text_is_told_with_its_place() {
     );
     assert!(told(b"a: \0b\n").contains(":1:4: WF_YAML_SYNTAX /a: a NUL character"));
     assert!(told("a: \u{feff}b\n".as_bytes()).contains("byte order mark"));
-    assert!(told(&vec![b'#'; libloom_workflow::MAX_BYTES + 1]).contains("larger than 4 MiB"));
+    assert!(told(&vec![b'#'; crate::MAX_BYTES + 1]).contains("larger than 4 MiB"));
     assert!(told(&b"[".repeat(100)).contains("WF_LIMIT : nested more than 64 levels deep"));
 }
 
