@@ -224,7 +224,8 @@ impl Display {
             .status(format_args!("job `{label}` {word}{allowed}{again} in {time}{because}"));
     }
 
-    fn word(&self, status: Status) -> String {
+    /// The word for an outcome, in its style.
+    pub fn word(&self, status: Status) -> String {
         self.console.err_paint().paint(label(status), status.word()).to_string()
     }
 

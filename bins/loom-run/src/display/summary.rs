@@ -225,8 +225,16 @@ impl Summary {
             (counts.cancelled, "cancelled"),
         ];
         let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-        let parts: Vec<String> =
+        let mut parts: Vec<String> =
             parts.map(|(count, word)| format!("{} {word}", grouped(count))).collect();
+        let allowed = self.rows.iter().filter(|row| row.forgiven).count();
+        if let Some(failed) = parts.iter_mut().find(|part| allowed > 0 && part.ends_with("failed"))
+        {
+            failed.push_str(&format!(" ({} allowed)", grouped(allowed as u64)));
+        }
+        if parts.is_empty() {
+            parts.push("nothing to run".into());
+        }
         let jobs = if counts.total == 1 { "job" } else { "jobs" };
         let mut line = format!("{} {jobs}: {}", grouped(counts.total), parts.join(", "));
         line.push_str(&format!(" in {}", duration(time)));
@@ -475,6 +483,7 @@ job `unit` failed: step script/02 failed: exit code 127 (command not found)
         }
         let text = text(&mut summary, None);
         assert!(text.contains("  allowed to fail: step script/02 failed"), "{text}");
+        assert!(text.contains("\n2 jobs: 2 failed (2 allowed) in "), "{text}");
         assert!(!text.contains("job `a` failed"), "{text}");
     }
 }
