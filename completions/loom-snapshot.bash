@@ -16,8 +16,14 @@ _loom__snapshot() {
             ",$1")
                 cmd="loom__snapshot"
                 ;;
+            loom__snapshot,apply)
+                cmd="loom__snapshot__subcmd__apply"
+                ;;
             loom__snapshot,create)
                 cmd="loom__snapshot__subcmd__create"
+                ;;
+            loom__snapshot,diff)
+                cmd="loom__snapshot__subcmd__diff"
                 ;;
             loom__snapshot,facts)
                 cmd="loom__snapshot__subcmd__facts"
@@ -37,8 +43,14 @@ _loom__snapshot() {
             loom__snapshot,show)
                 cmd="loom__snapshot__subcmd__show"
                 ;;
+            loom__snapshot__subcmd__help,apply)
+                cmd="loom__snapshot__subcmd__help__subcmd__apply"
+                ;;
             loom__snapshot__subcmd__help,create)
                 cmd="loom__snapshot__subcmd__help__subcmd__create"
+                ;;
+            loom__snapshot__subcmd__help,diff)
+                cmd="loom__snapshot__subcmd__help__subcmd__diff"
                 ;;
             loom__snapshot__subcmd__help,facts)
                 cmd="loom__snapshot__subcmd__help__subcmd__facts"
@@ -65,8 +77,26 @@ _loom__snapshot() {
 
     case "${cmd}" in
         loom__snapshot)
-            opts="-q -v -h -V --quiet --verbose --color --help --version create facts list show prune rm help"
+            opts="-q -v -h -V --quiet --verbose --color --help --version create facts list show diff apply prune rm help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        loom__subcmd__snapshot__subcmd__apply)
+            opts="-q -v -h --include-ignored --dry-run --check --patch --quiet --verbose --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -120,6 +150,24 @@ _loom__snapshot() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        loom__subcmd__snapshot__subcmd__diff)
+            opts="-p -z -q -v -h --repository --include-ignored --patch --stat --name-only --name-status --json --exit-code --quiet --verbose --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         loom__subcmd__snapshot__subcmd__facts)
             opts="-q -v -h --json --files --changed --changes-base --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -143,7 +191,7 @@ _loom__snapshot() {
             return 0
             ;;
         loom__subcmd__snapshot__subcmd__help)
-            opts="create facts list show prune rm help"
+            opts="create facts list show diff apply prune rm help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -156,7 +204,35 @@ _loom__snapshot() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        loom__subcmd__snapshot__subcmd__help__subcmd__apply)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         loom__subcmd__snapshot__subcmd__help__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        loom__subcmd__snapshot__subcmd__help__subcmd__diff)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

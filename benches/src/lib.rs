@@ -17,6 +17,7 @@
 
 mod bench;
 mod capture;
+mod check;
 mod jobs;
 mod measure;
 mod peer;
@@ -40,15 +41,21 @@ use crate::{bench::Bench, programs::Programs, table::Row};
 /// A benchmark: its name on the command line, and what it does.
 type Named = (&'static str, fn(&Bench) -> io::Result<Vec<Row>>);
 
-const ALL: [Named; 7] = [
+const ALL: [Named; 10] = [
     ("start", start::run),
+    ("check", check::run),
     ("jobs", jobs::run),
     ("peer", peer::run),
     ("schedule", schedule::run),
     ("capture", capture::run),
     ("redact", redact::run),
     ("snapshot", snapshot::run),
+    ("reflink", snapshot::reflink),
+    ("million", snapshot::million),
 ];
+
+/// Those that run only when they are named, because they take long.
+const ON_DEMAND: [&str; 1] = ["million"];
 
 /// What is asked for.
 #[derive(Debug, Default)]
@@ -57,7 +64,7 @@ struct Wanted {
     rounds: Option<usize>,
 }
 
-/// The benchmarks that the command line names, or all of them.
+/// The benchmarks that the command line names, or all that do not take long.
 pub fn main() -> ExitCode {
     let result = wanted(std::env::args().skip(1)).and_then(|wanted| run(&wanted));
     match result {
@@ -99,7 +106,10 @@ fn run(wanted: &Wanted) -> io::Result<()> {
     let bench = Bench::new(programs, folder.path(), wanted.rounds)?;
     let mut out = io::stdout();
     writeln!(out, "{}", machine(folder.path()))?;
-    let is_wanted = |name: &str| wanted.names.is_empty() || wanted.names.iter().any(|n| n == name);
+    let is_wanted = |name: &str| match wanted.names.is_empty() {
+        true => !ON_DEMAND.contains(&name),
+        false => wanted.names.iter().any(|wanted| wanted == name),
+    };
     for (name, run) in ALL.into_iter().filter(|(name, _)| is_wanted(name)) {
         let rows = run(&bench)?;
         writeln!(out, "\n{name}\n{}", table::render(&rows))?;

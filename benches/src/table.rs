@@ -65,6 +65,13 @@ impl Row {
         Row { cells }
     }
 
+    /// Why there are no figures.
+    pub fn note(why: &str) -> Self {
+        let mut cells = [const { String::new() }; 5];
+        cells[0] = format!("left out: {why}");
+        Row { cells }
+    }
+
     /// With the contender's times.
     pub fn timed(mut self, samples: &Samples) -> Self {
         self.cells[1] = milliseconds(samples.seconds());

@@ -29,6 +29,9 @@ fn what_a_killed_pair_left_goes_and_everything_else_stays() {
     let repo = sandbox.repo();
     repo.workflow(&workflow([("fine", vec!["true"])]));
     let kept = Ran::of(&repo, &[]).expect_code(0);
+    // Somebody looks into a run that is over.
+    let mut shell = repo.program("sleep");
+    let mut shell = shell.arg("1000").env("LOOM_RUN_ID", kept.text("run_id")).spawn().unwrap();
     assert_eq!(clean(&repo, &[]).0, "");
 
     let pid_file = sandbox.root().join("pid");
@@ -66,4 +69,7 @@ fn what_a_killed_pair_left_goes_and_everything_else_stays() {
     assert!(kept.workspace().is_dir() && kept.logs().is_dir());
     assert_eq!(fs::read_dir(repo.runtime().join("receipts")).unwrap().count(), 2);
     assert_eq!(clean(&repo, &[]).0, "");
+    assert!(shell.try_wait().unwrap().is_none());
+    shell.kill().unwrap();
+    shell.wait().unwrap();
 }

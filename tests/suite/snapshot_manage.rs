@@ -73,6 +73,51 @@ fn prune_keeps_the_newest_and_says_before_what_it_would_do() {
 }
 
 #[test]
+fn the_oldest_go_until_the_rest_is_small_enough() {
+    with_repo(|repo| {
+        let made = [snapshot(repo, &[]), snapshot(repo, &[]), snapshot(repo, &[])];
+        // What a job wrote counts.
+        fs::write(made[1].join("output"), vec![1; 3 << 20]).unwrap();
+        run(repo, &["prune", "--max-size", "1G"]).success().stdout("");
+        let first_two = format!("{}\n{}\n", made[0].display(), made[1].display());
+        run(repo, &["prune", "--max-size", "1M", "--dry-run"]).success().stdout(first_two.clone());
+        run(repo, &["prune", "--max-size", "1M", "--keep", "3"])
+            .success()
+            .stdout("")
+            .stderr(contains("more than 1.0 MiB"));
+        run(repo, &["prune", "--max-size", "1M"]).success().stdout(first_two);
+        assert_eq!(made.map(|path| path.exists()), [false, false, true]);
+        run(repo, &["prune", "--max-size", "many"]).code(2).stderr(contains("10G"));
+    });
+}
+
+#[test]
+fn the_place_is_configured_and_the_environment_stands_above() {
+    with_repo(|repo| {
+        let place = |name: &str| repo.sandbox().root().join(name);
+        let lies_in = |folder: PathBuf, made: &Path| {
+            assert_eq!(made.parent().unwrap(), folder);
+        };
+        let user = repo.sandbox().root().join("home/.config/loom/config.yml");
+        fs::create_dir_all(user.parent().unwrap()).unwrap();
+        fs::write(&user, format!("snapshot:\n  dir: {}\n", place("of-user").display())).unwrap();
+        lies_in(place("of-user"), &snapshot(repo, &[]));
+        repo.write(".gitignore", "/work/\n")
+            .write(".loom/config.yml", "snapshot: {dir: ../work}\n");
+        let made = snapshot(repo, &[]);
+        lies_in(repo.path("work"), &made);
+        let mut command = repo.command("loom-snapshot");
+        let assert = command.env("LOOM_SNAPSHOT_DIR", place("of-env")).arg("create").assert();
+        assert.success().stdout(contains(place("of-env").to_str().unwrap()));
+        // Found there even if the record is lost.
+        fs::remove_dir_all(repo.runtime()).unwrap();
+        run(repo, &["list"]).success().stdout(contains(id(&made)));
+        repo.write(".loom/config.yml", "snapshot: {dri: x}\n");
+        run(repo, &["create"]).code(3).stderr(contains("did you mean `dir`?"));
+    });
+}
+
+#[test]
 fn a_snapshot_in_use_by_a_run_is_never_removed() {
     with_repo(|repo| {
         let workspace = snapshot(repo, &["--run-id", "run-1"]);

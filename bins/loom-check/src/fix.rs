@@ -14,7 +14,7 @@ const MAX_ROUNDS: usize = 10;
 
 /// Edits the files until nothing certain is left; what is then wrong is answered.
 pub(crate) fn fix(context: &Context, mut located: Located) -> Result<(Located, Compiled), Failure> {
-    let mut compiled = located.compile();
+    let mut compiled = located.check();
     for _ in 0..MAX_ROUNDS {
         let edited = apply(context, &located.root, &compiled)?;
         if !edited {
@@ -22,7 +22,7 @@ pub(crate) fn fix(context: &Context, mut located: Located) -> Result<(Located, C
         }
         let what = format!("cannot read workflow `{}` again", located.file.display());
         located.bytes = fs::read(&located.file).or_could_not(what)?;
-        compiled = located.compile();
+        compiled = located.check();
     }
     Ok((located, compiled))
 }

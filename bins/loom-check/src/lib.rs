@@ -76,12 +76,12 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
     let (located, compiled) = if fix {
         fix::fix(context, located)?
     } else {
-        let compiled = located.compile();
+        let compiled = located.check();
         (located, compiled)
     };
     show(format, context, &compiled)?;
     let denied = deny.is_some() && compiled.warnings().count() > 0;
-    let passed = compiled.graph.is_some() && !denied;
+    let passed = compiled.is_valid() && !denied;
     let receipt = receipt::write(context, &located, &compiled, passed)?;
     Ok(conclude(context, passed, &receipt))
 }

@@ -42,7 +42,7 @@ fn receipt(
         status: if passed { Status::Success } else { Status::Failure },
         workflow_schema_v1: SchemaVerdict {
             workflow_path: located.file.display().to_string(),
-            valid: compiled.graph.is_some(),
+            valid: compiled.is_valid(),
             errors: compiled.errors().cloned().collect(),
             warnings: compiled.warnings().cloned().collect(),
         },

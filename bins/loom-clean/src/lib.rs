@@ -87,14 +87,14 @@ impl Clean<'_> {
     }
 
     fn processes(&self) -> Result<usize, Failure> {
-        let is_dead = |run_id: &str| self.is_dead(run_id);
-        let found = survivors(env::RUN_ID, is_dead);
+        let was_killed = |run_id: &str| read::was_killed(&self.layout, run_id);
+        let found = survivors(env::RUN_ID, was_killed);
         for Survivor { pid, owner, command } in &found {
             self.say(format_args!("process {pid} of {owner}: {command}"))?;
         }
         if !self.dry_run && !found.is_empty() {
-            end_survivors(env::RUN_ID, is_dead);
-            let left = survivors(env::RUN_ID, is_dead);
+            end_survivors(env::RUN_ID, was_killed);
+            let left = survivors(env::RUN_ID, was_killed);
             if let Some(Survivor { pid, owner, .. }) = left.first() {
                 let error = format!("process {pid} of run `{owner}` cannot be ended");
                 return Err(Failure::could_not(error)

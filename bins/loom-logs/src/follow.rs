@@ -38,7 +38,7 @@ use crate::{
 /// How often the run's folder is looked at.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long the documents of a dead run may take to be completed.
-const MENDING: Duration = Duration::from_secs(15);
+const MENDING: Duration = Duration::from_secs(5);
 /// How long a run that is just being started may take to appear.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -112,7 +112,7 @@ impl View<'_> {
             self.look()?;
             match ended {
                 None => {}
-                // Another command may be completing it, or it is too young to be called dead.
+                // Another command may be completing it.
                 Some(RunState::Interrupted)
                     if dead_since.get_or_insert_with(Instant::now).elapsed() < MENDING =>
                 {

@@ -13,7 +13,10 @@ use std::{
 use libloom_console::size;
 use libloom_contract::{Timestamp, exit, layout::Layout, receipt::RunReceipt, store};
 use libloom_entry::{Context, Failure, OrFail, parse_age};
-use libloom_record::{lock, read};
+use libloom_record::{
+    lock,
+    read::{self, RUN_PREFIX},
+};
 
 /// How a folder is called while it is being removed; no run id begins like that.
 const GOING: &str = ".pruned-";
@@ -152,6 +155,13 @@ fn remove_leftovers(layout: &Layout) -> Result<(), Failure> {
     for path in entries(&layout.logs()).into_iter().chain(entries(&layout.receipts())) {
         let cannot = || format!("cannot remove `{}`", path.display());
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // A run that was killed before its folder had its name is empty, and nobody's.
+        let nameless = name.strip_prefix('.').is_some_and(|name| name.starts_with(RUN_PREFIX));
+        if nameless && !lock::is_held(&path) {
+            // One that is not empty is left alone.
+            let _ = fs::remove_dir(&path);
+            continue;
+        }
         match name.starts_with(GOING) {
             true => remove_whatever(&path).or_could_not(cannot())?,
             false => remove_dangling(&path).or_could_not(cannot())?,

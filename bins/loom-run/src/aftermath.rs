@@ -7,7 +7,7 @@ use std::{
 
 use libloom_contract::{env, layout::Layout, snapshot::Snapshot, store};
 use libloom_processes::end_survivors;
-use libloom_record::{complete::complete_dead_runs, lock};
+use libloom_record::{complete::complete_dead_runs, lock, read};
 use libloom_secrets::files;
 
 /// Ends what killed runs left running, removes the secrets they left in `temp`, and completes
@@ -18,7 +18,7 @@ pub fn clear_up_after_dead_runs(layout: &Layout, temp: &Path) -> Vec<String> {
         let folder = layout.run(run_id);
         folder.folder().is_dir() && !lock::is_held(folder.folder())
     };
-    let ended = end_survivors(env::RUN_ID, is_dead);
+    let ended = end_survivors(env::RUN_ID, |run_id| read::was_killed(layout, run_id));
     if ended > 0 {
         let processes = if ended == 1 { "process was" } else { "processes were" };
         notes.push(format!("{ended} {processes} left by a killed run, and ended"));

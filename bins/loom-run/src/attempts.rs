@@ -8,6 +8,7 @@ use libloom_contract::{
     layout::JobLayout,
     store::TEMPORARY_PREFIX,
 };
+use libloom_record::attempts::{parts, remove_parts};
 use serde_json::Value;
 
 use crate::{job::JobResult, run::Run, verdict::Verdict};
@@ -58,23 +59,16 @@ pub fn set_aside(run: &Run, node: &Node, number: u32, attempt: &JobResult) -> io
 }
 
 /// The attempt is whole in its new place before it is taken from the old one, so that there is
-/// one at any moment; the document that makes the job look finished goes first.
+/// one at any moment.
 fn move_attempt(job: &JobLayout, number: u32, pointers: &Pointers) -> io::Result<()> {
     let making = job.attempts().join(format!("{TEMPORARY_PREFIX}{number}"));
     fs::create_dir_all(&making)?;
-    let parts = fs::read_dir(job.folder())?.collect::<io::Result<Vec<_>>>()?;
-    let mut parts: Vec<_> = parts.into_iter().map(|part| part.path()).collect();
-    parts.retain(|part| *part != job.attempts());
-    for part in &parts {
+    for part in &parts(job)? {
         let is_document = *part != job.artifacts() && *part != job.artifacts_manifest();
         copy(part, &making.join(part.file_name().unwrap_or_default()), pointers, is_document)?;
     }
     fs::rename(&making, job.attempt(number).folder())?;
-    parts.sort_by_key(|part| *part != job.summary());
-    parts.iter().try_for_each(|part| match fs::symlink_metadata(part)?.is_dir() {
-        true => fs::remove_dir_all(part),
-        false => fs::remove_file(part),
-    })
+    remove_parts(job)
 }
 
 /// Paths in documents, which are relative to the run's folder, and what they become.

@@ -4,6 +4,7 @@
 //! snapshot: every file with the stat data of its copy, and with its object where that was known
 //! without reading it. The file of a repository that cannot be written to lies in the snapshot.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use libloom_contract::layout::{Layout, SNAPSHOT_BASELINE_IN_GIT};
@@ -68,6 +69,16 @@ pub(crate) fn write(root: &Path, id: &str, dot_git: &Path, bytes: &[u8]) -> Resu
         return Ok(());
     }
     store::write_bytes(&inside, bytes).or_could_not("cannot write the snapshot's baseline")
+}
+
+/// The baseline of the snapshot `id`.
+pub(crate) fn read(root: &Path, id: &str, dot_git: &Path) -> Result<Vec<u8>, Failure> {
+    let [outside, inside] = places(root, id, dot_git);
+    fs::read(&outside).or_else(|_| fs::read(inside)).map_err(|error| {
+        Failure::could_not(error)
+            .context(format_args!("cannot read `{}`", outside.display()))
+            .hint("it was written when the snapshot was made; without it nothing can be compared")
+    })
 }
 
 fn places(root: &Path, id: &str, dot_git: &Path) -> [PathBuf; 2] {

@@ -191,8 +191,7 @@ fn check_out(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).or_could_not("cannot read the attributes"),
     };
-    // The last line of this file stands above all other attributes.
-    let without = [users.as_deref().unwrap_or_default(), b"\n* -filter\n"].concat();
+    let without = [users.as_deref().unwrap_or_default(), dot_git::WITHOUT_FILTERS].concat();
     dot_git::write(&attributes, &without)?;
     let args = [
         "-c",

@@ -29,6 +29,12 @@ use crate::watch::{Display, error_message};
 use crate::work_tree::{Made, Request, copy_repository, milliseconds};
 
 /// Make a snapshot of the repository around the current folder
+///
+/// A snapshot holds what git tracks as it is in the work tree, what it does not track but does not
+/// ignore, folders without files, and a `.git` of its own with HEAD detached. Contents, permissions and
+/// modification times of files are those of the source; symlinks are kept as they are. Not copied are
+/// extended attributes, owners, hard links between files (each becomes a file of its own),
+/// set-user-id, set-group-id and sticky bits, and times of folders.
 #[derive(Args, Debug)]
 pub(crate) struct CreateArgs {
     /// Print the snapshot's record instead of its path

@@ -38,6 +38,8 @@ const STATE: [&str; 14] = [
 ];
 const STATE_FOLDERS: [&str; 3] = ["rebase-apply", "rebase-merge", "sequencer"];
 const SPARSE: &str = "info/sparse-checkout";
+/// The last line of this file stands above all other attributes: no filter is run.
+pub(crate) const WITHOUT_FILTERS: &[u8] = b"\n* -filter\n";
 pub(crate) const ATTRIBUTES: &str = "info/attributes";
 const SHARED: [&str; 4] = [ATTRIBUTES, "info/exclude", "info/grafts", "shallow"];
 

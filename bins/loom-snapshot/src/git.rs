@@ -84,6 +84,22 @@ impl Git {
         })
     }
 
+    /// Runs `git ARGS…` and has `write` fill its stdin.
+    pub(crate) fn feed<S: AsRef<OsStr>>(
+        &self,
+        args: &[S],
+        write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut running = self.spawn(args, Stdio::piped())?;
+        let child = running.child.as_mut().expect("it was just started");
+        let mut stdin = std::io::BufWriter::new(child.stdin.take().expect("stdin is a pipe"));
+        let written = write(&mut stdin).and_then(|()| stdin.flush());
+        drop(stdin);
+        let finished = running.finish();
+        // If git ended early, what it said tells more than the broken pipe.
+        finished.and_then(|_| written.or_could_not("cannot hand git what to compare"))
+    }
+
     fn spawn<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio) -> Result<Running, Failure> {
         let mut command = Command::new(&self.program);
         command.current_dir(&self.folder).env_clear().envs(self.variables.iter().cloned());

@@ -41,12 +41,45 @@ impl ObjectFormat {
         }
     }
 
+    /// A hash to be fed piece by piece.
+    pub(crate) fn hash(self) -> Hash {
+        match self {
+            Self::Sha1 => Hash::Sha1(Sha1::new()),
+            Self::Sha256 => Hash::Sha256(Sha256::new()),
+        }
+    }
+
     /// Hash of `bytes`.
     pub(crate) fn digest(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Self::Sha1 => Sha1::digest(bytes).to_vec(),
             Self::Sha256 => Sha256::digest(bytes).to_vec(),
         }
+    }
+}
+
+/// A hash under way.
+pub(crate) enum Hash {
+    Sha1(Sha1),
+    Sha256(Sha256),
+}
+
+impl Hash {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha1(hash) => hash.update(bytes),
+            Self::Sha256(hash) => hash.update(bytes),
+        }
+    }
+
+    /// The hash, padded with zeros.
+    pub(crate) fn finish(self) -> [u8; 32] {
+        let mut name = [0; 32];
+        match self {
+            Self::Sha1(hash) => name[..20].copy_from_slice(&hash.finalize()),
+            Self::Sha256(hash) => name.copy_from_slice(&hash.finalize()),
+        }
+        name
     }
 }
 

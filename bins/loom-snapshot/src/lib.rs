@@ -7,20 +7,26 @@
 //! them, refs and settings, because a process costs more than their files ([`ref_files`],
 //! [`config_file`]).
 //!
-//! What git does not know of is not copied: empty folders, extended attributes, owners, hard links
-//! between files, set-user-id bits. Modification times and permissions are.
+//! Copied are contents, permissions, modification times of files, symlinks as they are, and folders
+//! without files. What git does not know of and a job has no right to is not: extended attributes
+//! (capabilities of executables among them), owners, hard links between files (each becomes a file
+//! of its own), set-user-id, set-group-id and sticky bits, times of folders.
 //!
 //! [`create`] wires one snapshot; [`work_tree`] is the pass over the files; [`dot_git`],
 //! [`objects`] and [`config`] build the repository around them.
 
+mod apply;
 mod baseline;
 mod changed;
 mod checkout;
+mod chosen;
+mod compare;
 mod config;
 mod config_file;
 mod copy;
 mod create;
 mod destination;
+mod diff;
 mod dot_git;
 mod errors;
 mod facts;
@@ -31,14 +37,18 @@ mod kinds;
 mod list;
 mod listing;
 mod objects;
+mod patch;
 mod pool;
 mod progress;
 mod prune;
+mod put;
 mod questions;
 mod records;
 mod ref_files;
 mod remove;
 mod repository;
+mod scratch;
+mod seen;
 mod source_index;
 mod special;
 mod stat;
@@ -51,6 +61,12 @@ use clap::{Parser, Subcommand};
 use libloom_entry::{Context, Failure};
 
 /// Makes and manages isolated workspaces: disposable copies of a repository as it is now
+///
+/// They lie in the folder that LOOM_SNAPSHOT_DIR names, else `snapshot.dir` of .loom/config.yml or
+/// ~/.config/loom/config.yml (relative to the file's folder), else in the temp folder.
+///
+/// Exit codes: 0 done; 1 `apply` found conflicts, or `diff --exit-code` a difference; 2 wrong command
+/// line; 3 it could not be done; 130 and 143 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "loom-snapshot", subcommand_required = true, arg_required_else_help = true)]
 pub struct Arguments {
@@ -64,6 +80,8 @@ enum Command {
     Facts(facts::FactsArgs),
     List(list::ListArgs),
     Show(list::ShowArgs),
+    Diff(diff::DiffArgs),
+    Apply(apply::ApplyArgs),
     Prune(prune::PruneArgs),
     Rm(prune::RmArgs),
 }
@@ -79,6 +97,8 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
         Command::Facts(args) => facts::run(&args, context),
         Command::List(args) => list::list(&args, context),
         Command::Show(args) => list::show(&args, context),
+        Command::Diff(args) => diff::run(&args, context),
+        Command::Apply(args) => apply::run(&args, context),
         Command::Prune(args) => prune::prune(&args, context),
         Command::Rm(args) => prune::rm(&args, context),
     }

@@ -44,10 +44,15 @@ struct Listed<'a> {
 pub(crate) fn records(context: &Context) -> Result<Records, Failure> {
     let repository = Repository::discover(&Git::new(&context.env, &context.cwd), &context.cwd)?;
     let records = Records::read(context, &repository.root)?;
+    warn_of(&records, context);
+    Ok(records)
+}
+
+/// Says which records could not be read.
+pub(crate) fn warn_of(records: &Records, context: &Context) {
     for note in &records.notes {
         context.console.warn(printable(note));
     }
-    Ok(records)
 }
 
 /// Prints all snapshots, oldest first.

@@ -61,6 +61,18 @@ impl StatData {
         same && i64::from(self.modified.0) < index_second
     }
 
+    /// Whether a file with this data was not touched since it had `other`, not even given a new
+    /// mode.
+    pub(crate) fn is_same_file(&self, other: &StatData) -> bool {
+        StatData { device: other.device, ..*self } == *other
+    }
+
+    /// Whether a file with this data is as the one was that was copied to a file with the data
+    /// `copy`: a copy has size and time of modification of what it was made of.
+    pub(crate) fn is_copy_of(&self, copy: &StatData) -> bool {
+        self.size == copy.size && self.modified == copy.modified
+    }
+
     /// Size that the index remembers, for estimates.
     pub(crate) fn size(&self) -> u64 {
         self.size.into()

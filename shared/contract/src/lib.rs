@@ -23,6 +23,7 @@ pub mod quantity;
 pub mod receipt;
 pub mod schema;
 pub mod snapshot;
+pub mod snapshot_diff;
 pub mod status;
 pub mod store;
 pub mod time;

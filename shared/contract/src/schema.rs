@@ -17,6 +17,7 @@ use crate::{
     message::Message,
     receipt::{CheckReceipt, RunReceipt},
     snapshot::Snapshot,
+    snapshot_diff::SnapshotDiff,
     store::Document,
 };
 
@@ -35,6 +36,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         of::<Graph>(),
         of::<Evaluation>(),
         of::<Snapshot>(),
+        of::<SnapshotDiff>(),
         of::<RunReceipt>(),
         of::<CheckReceipt>(),
         of::<RunSummary>(),

@@ -25,6 +25,8 @@ pub const EVALUATION: Format = Format { family: "loom.evaluation.", major: 1 };
 pub const LOGS: Format = Format { family: "loom.runtime.logs.", major: 2 };
 /// Snapshot records. v1: first.
 pub const SNAPSHOT: Format = Format { family: "loom.snapshot.", major: 1 };
+/// Snapshots compared. v1: first.
+pub const SNAPSHOT_DIFF: Format = Format { family: "loom.snapshot.diff.", major: 1 };
 /// Records that a command started with `--events` writes to stdout. v1: first.
 pub const MESSAGE: Format = Format { family: "loom.message.", major: 1 };
 /// Artifact manifests. v1: first.
@@ -42,6 +44,7 @@ pub const ALL: &[(&str, Format)] = &[
     ("evaluation", EVALUATION),
     ("logs", LOGS),
     ("snapshot", SNAPSHOT),
+    ("snapshot diff", SNAPSHOT_DIFF),
     ("message", MESSAGE),
     ("artifacts", ARTIFACTS),
     ("receipt", RECEIPT),

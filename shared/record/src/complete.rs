@@ -20,22 +20,14 @@ use std::{
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
 };
 
-use libloom_contract::{
-    Document, StoreError,
-    layout::{Layout, RunLayout},
-    store,
-    version::VersionError,
-};
+use libloom_contract::{Document, StoreError, layout::Layout, store, version::VersionError};
 
 use crate::{lock, read::RUN_PREFIX, stream::StreamError};
 
 /// The sentence that stands beside `interrupted`.
 const MESSAGE: &str = "the run's process ended before it was done; completed afterwards";
-/// How long a new folder without events counts as a run that is about to take its lock.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Why a run's documents could not be completed. Every message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +83,8 @@ pub type Completed = (String, Result<(), CompleteError>);
 
 /// Completes every run without a receipt whose lock is free, and says which those were.
 ///
-/// Costs two directory listings when there is none. A living run is not touched, nor one that
-/// is about to begin.
+/// Costs two directory listings when there is none. A living run is not touched: it holds its
+/// lock from the moment its folder has its name.
 ///
 /// # Errors
 /// The folder of all runs or of all receipts is there and cannot be listed.
@@ -112,10 +104,10 @@ pub fn complete_dead_runs(layout: &Layout) -> Result<Vec<Completed>, CompleteErr
     Ok(names.into_iter().filter_map(completed).collect())
 }
 
-/// `None` when the run lives, is about to begin, is no run, or was completed by someone else.
+/// `None` when the run lives, is no run, or was completed by someone else.
 fn complete_if_dead(layout: &Layout, run_id: &str) -> Option<Result<(), CompleteError>> {
     let paths = layout.run(run_id);
-    if !paths.folder().is_dir() || is_beginning(&paths) {
+    if !paths.folder().is_dir() {
         return None;
     }
     let lock = match lock::take(paths.folder()) {
@@ -128,15 +120,6 @@ fn complete_if_dead(layout: &Layout, run_id: &str) -> Option<Result<(), Complete
     let result = complete(layout, run_id);
     drop(lock);
     Some(result)
-}
-
-/// A run makes its folder, locks it and then begins its events; before that it looks dead.
-fn is_beginning(run: &RunLayout) -> bool {
-    let age = |folder: &Path| {
-        let modified = fs::metadata(folder)?.modified()?;
-        Ok::<_, io::Error>(SystemTime::now().duration_since(modified).unwrap_or_default())
-    };
-    !run.events().exists() && age(run.folder()).is_ok_and(|age| age < GRACE)
 }
 
 /// Names in a folder; a link that leads nowhere does not count, nor does a missing folder.

@@ -11,12 +11,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use libloom_contract::{StoreError, Timestamp, layout::Layout, receipt::RunReceipt, store};
+use libloom_contract::{Reason, StoreError, Timestamp, layout::Layout, receipt::RunReceipt, store};
 
 use crate::lock;
 
 /// What every run id begins with.
-pub(crate) const RUN_PREFIX: &str = "loom-run-";
+pub const RUN_PREFIX: &str = "loom-run-";
 /// How the newest run is asked for.
 pub const LATEST: &str = "latest";
 /// Most candidates that an error lists.
@@ -140,6 +140,20 @@ pub fn state(layout: &Layout, run_id: &str) -> RunState {
     }
 }
 
+/// Whether the run did not come to its end, so that processes of it may be left. One that wrote its
+/// receipt has ended them all; what bears its id since then is somebody's who looks into it.
+pub fn was_killed(layout: &Layout, run_id: &str) -> bool {
+    let folder = layout.run(run_id);
+    if !folder.folder().is_dir() || lock::is_held(folder.folder()) {
+        return false;
+    }
+    match state(layout, run_id) {
+        RunState::Finished(receipt) => receipt.reason == Some(Reason::Interrupted),
+        RunState::Running => false,
+        RunState::Interrupted | RunState::Damaged(_) => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,9 +196,9 @@ mod tests {
     fn state_follows_receipt_and_lock() {
         let id = "loom-run-local-1";
         let (_folder, layout) = runs(&[id]);
-        assert!(matches!(state(&layout, id), RunState::Interrupted));
+        assert!(matches!(state(&layout, id), RunState::Interrupted) && was_killed(&layout, id));
         let lock = lock::take(layout.run(id).folder()).unwrap();
-        assert!(matches!(state(&layout, id), RunState::Running));
+        assert!(matches!(state(&layout, id), RunState::Running) && !was_killed(&layout, id));
         drop(lock);
         fs::create_dir_all(layout.receipts()).unwrap();
         fs::write(layout.run_receipt(id), "{").unwrap();

@@ -144,14 +144,14 @@ pub(crate) struct Frame {
 pub(crate) fn graph(sources: &Sources, drafts: Vec<Draft>, frame: Frame) -> Graph {
     let Frame { stages, rules: workflow_rules, variables } = frame;
     let mut taken: HashSet<String> = drafts.iter().map(|draft| draft.node.id.clone()).collect();
-    let mut nodes = Vec::new();
-    let mut needs = Vec::new();
+    let mut nodes = Vec::with_capacity(drafts.len());
+    let mut needs = Vec::with_capacity(drafts.len());
     let mut ids: HashMap<String, Vec<String>> = HashMap::new();
     for draft in drafts {
-        let name = draft.node.id.clone();
-        let expanded = expand(sources, &draft, &mut taken);
+        let (name, needed) = (draft.node.id.clone(), draft.needs.clone());
+        let expanded = expand(sources, draft, &mut taken);
         ids.insert(name, expanded.iter().map(|node| node.id.clone()).collect());
-        needs.extend(expanded.iter().map(|_| draft.needs.clone()));
+        needs.extend(expanded.iter().map(|_| needed.clone()));
         nodes.extend(expanded);
     }
     for (node, needs) in nodes.iter_mut().zip(needs) {
@@ -194,17 +194,17 @@ fn edges(stages: &[String], nodes: &[Node]) -> Vec<Edge> {
 }
 
 /// The copies of a parallel job, or the job itself.
-fn expand(sources: &Sources, draft: &Draft, taken: &mut HashSet<String>) -> Vec<Node> {
+fn expand(sources: &Sources, draft: Draft, taken: &mut HashSet<String>) -> Vec<Node> {
     let total = draft.copies.copies.len();
     if total == 0 {
-        return vec![draft.node.clone()];
+        return vec![*draft.node];
     }
     let copies = draft.copies.copies.iter().enumerate();
     copies
         .map(|(index, copy)| {
-            let mut node = draft.node.clone();
+            let mut node = (*draft.node).clone();
             node.id = free_id(&draft.node.id, index + 1, taken);
-            node.label = label(draft, copy, index + 1, total);
+            node.label = label(&draft, copy, index + 1, total);
             add_values(sources, &mut node, copy);
             add_value(&mut node, "CI_NODE_INDEX", &(index + 1).to_string(), None);
             add_value(&mut node, "CI_NODE_TOTAL", &total.to_string(), None);

@@ -1,34 +1,63 @@
 //! Canonical JSON (RFC 8785) and the digest of a graph's meaning.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write};
 
 use libloom_contract::graph::{Graph, Node};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
-use crate::source::sha256_hex;
+use crate::source::hex;
 
 /// SHA-256 of the graph without provenance, in canonical form.
 ///
-/// Node by node, because JSON values of all of them at once would be most of the memory that a
-/// large workflow needs.
+/// Node by node and straight into the hash: values of all nodes at once, or their text, would be most
+/// of the memory that a large workflow needs.
 pub fn digest(graph: &Graph) -> String {
     let shell = without_nodes(graph);
     let fields = value(&shell.without_provenance());
     let mut bare =
         Graph { edges: Vec::new(), workflow_rules: Vec::new(), variables: Vec::new(), ..shell };
-    let nodes: Vec<String> =
-        graph.nodes.iter().map(|node| canonical_node(&mut bare, node)).collect();
     let fields = fields.as_object().expect("a graph is an object");
     let mut keys: Vec<&String> = fields.keys().collect();
     keys.sort();
-    let parts: Vec<String> = keys
-        .into_iter()
-        .map(|key| match key.as_str() {
-            "nodes" => format!("\"nodes\":[{}]", nodes.join(",")),
-            key => format!("\"{key}\":{}", canonical(&fields[key])),
-        })
-        .collect();
-    sha256_hex(format!("{{{}}}", parts.join(",")).as_bytes())
+    let mut hash = Hash(Sha256::new());
+    for (index, key) in keys.into_iter().enumerate() {
+        hash.text(if index == 0 { "{\"" } else { ",\"" });
+        hash.text(key);
+        hash.text("\":");
+        if key == "nodes" {
+            hash.nodes(&mut bare, &graph.nodes);
+        } else {
+            write_value(&mut hash, &fields[key]);
+        }
+    }
+    hash.text("}");
+    hex(&hash.0.finalize())
+}
+
+/// Takes text in place of a string.
+struct Hash(Sha256);
+
+impl Hash {
+    fn text(&mut self, text: &str) {
+        self.0.update(text);
+    }
+
+    fn nodes(&mut self, shell: &mut Graph, nodes: &[Node]) {
+        for (index, node) in nodes.iter().enumerate() {
+            self.text(if index == 0 { "[" } else { "," });
+            shell.nodes = vec![node.clone()];
+            write_value(self, &value(&shell.without_provenance())["nodes"][0]);
+        }
+        self.text(if nodes.is_empty() { "[]" } else { "]" });
+    }
+}
+
+impl fmt::Write for Hash {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.text(text);
+        Ok(())
+    }
 }
 
 /// Not `..graph.clone()`: that would copy the nodes only to drop them.
@@ -46,11 +75,6 @@ fn without_nodes(graph: &Graph) -> Graph {
     }
 }
 
-fn canonical_node(shell: &mut Graph, node: &Node) -> String {
-    shell.nodes = vec![node.clone()];
-    canonical(&value(&shell.without_provenance())["nodes"][0])
-}
-
 fn value(graph: &Graph) -> Value {
     serde_json::to_value(graph).expect("a graph has string keys only and no failing serializer")
 }
@@ -62,20 +86,20 @@ pub fn canonical(value: &Value) -> String {
     text
 }
 
-fn write_value(out: &mut String, value: &Value) {
+/// Neither a string nor a hash ever refuses to be written to.
+fn write_value(out: &mut impl Write, value: &Value) {
     match value {
         Value::Array(items) => {
-            out.push('[');
             for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
+                let _ = out.write_str(if index == 0 { "[" } else { "," });
                 write_value(out, item);
             }
-            out.push(']');
+            let _ = out.write_str(if items.is_empty() { "[]" } else { "]" });
         }
         Value::Object(fields) => write_object(out, fields),
-        Value::Number(number) => write_number(out, number),
+        Value::Number(number) => {
+            let _ = out.write_str(&ecma_number(number));
+        }
         // serde_json escapes exactly what the RFC asks for.
         Value::Null | Value::Bool(_) | Value::String(_) => {
             let _ = write!(out, "{value}");
@@ -84,35 +108,29 @@ fn write_value(out: &mut String, value: &Value) {
 }
 
 /// Keys are sorted by their UTF-16 code units.
-fn write_object(out: &mut String, fields: &serde_json::Map<String, Value>) {
+fn write_object(out: &mut impl Write, fields: &serde_json::Map<String, Value>) {
     let mut keys: Vec<&String> = fields.keys().collect();
     keys.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
-    out.push('{');
-    for (index, key) in keys.into_iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
+    for (index, key) in keys.iter().enumerate() {
+        let _ = out.write_str(if index == 0 { "{" } else { "," });
         let _ = write!(out, "{}:", Value::from(key.as_str()));
-        write_value(out, &fields[key]);
+        write_value(out, &fields[*key]);
     }
-    out.push('}');
+    let _ = out.write_str(if keys.is_empty() { "{}" } else { "}" });
 }
 
 /// Numbers as ECMAScript prints them: the RFC knows only doubles.
-fn write_number(out: &mut String, number: &serde_json::Number) {
+fn ecma_number(number: &serde_json::Number) -> String {
     let double = number.as_f64().unwrap_or_default();
     if double == 0.0 {
-        out.push('0');
-        return;
+        return "0".to_owned();
     }
     let scientific = format!("{:e}", double.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits = mantissa.replace('.', "");
     let exponent: i32 = exponent.parse().unwrap_or_default();
-    if double < 0.0 {
-        out.push('-');
-    }
-    out.push_str(&ecma(&digits, exponent + 1));
+    let sign = if double < 0.0 { "-" } else { "" };
+    format!("{sign}{}", ecma(&digits, exponent + 1))
 }
 
 /// `digits` with the decimal point after the first `point` of them.
@@ -140,6 +158,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::source::sha256_hex;
 
     #[test]
     fn the_digest_is_of_the_whole_canonical_document() {

@@ -18,6 +18,8 @@ pub(crate) struct Checker<'s> {
     /// `false`: an include or a file could not be read, so a name that is not known may be defined
     /// there.
     pub(crate) complete: bool,
+    /// `false`: of what is right nothing is kept.
+    pub(crate) wants_graph: bool,
     problems: Vec<Problem>,
     /// Mistyped keys with what they were meant to be: that one is not missed as well.
     meant: BTreeMap<Mark, String>,
@@ -40,6 +42,7 @@ impl<'s> Checker<'s> {
             workflow,
             exists,
             complete: true,
+            wants_graph: true,
             problems,
             meant: BTreeMap::new(),
             comparisons: MAX_COMPARISONS,

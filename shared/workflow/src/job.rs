@@ -49,7 +49,8 @@ pub(crate) enum Role {
 
 /// A job before its names are checked against other jobs and before it is multiplied.
 pub(crate) struct Draft {
-    pub(crate) node: GraphNode,
+    /// In a place of its own, so that it moves into the graph and is not held twice.
+    pub(crate) node: Box<GraphNode>,
     pub(crate) needs: Option<Vec<(Need, Mark)>>,
     pub(crate) copies: Copies,
     /// Where the job's key stands.
@@ -95,7 +96,7 @@ pub(crate) fn draft(
         layered::check(check, &node, fields, &copies);
     }
     Draft {
-        node,
+        node: Box::new(node),
         needs: fields.get("needs").and_then(|node| needs::needs(check, node)),
         copies,
         mark: key,

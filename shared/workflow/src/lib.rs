@@ -70,11 +70,16 @@ pub struct Compiled {
     pub sources: Sources,
     /// Everything that is wrong, in order of position.
     pub diagnostics: Vec<Diagnostic>,
-    /// The graph, unless there was an error.
+    /// The graph, unless there was an error or none was asked for.
     pub graph: Option<Graph>,
 }
 
 impl Compiled {
+    /// Whether the workflow can be run.
+    pub fn is_valid(&self) -> bool {
+        self.errors().next().is_none()
+    }
+
     /// What makes the workflow invalid.
     pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error)
@@ -88,12 +93,30 @@ impl Compiled {
 
 /// Compiles a workflow: the file at `path` (relative to the repository root) that holds `bytes`.
 pub fn compile(path: &str, bytes: Vec<u8>, files: &Files<'_>) -> Compiled {
+    with_root(path, bytes, files, true, workflow::compile)
+}
+
+/// Finds everything that is wrong, as [`compile()`] does, without the cost of a graph.
+pub fn check(path: &str, bytes: Vec<u8>, files: &Files<'_>) -> Compiled {
+    with_root(path, bytes, files, false, |check, root| {
+        workflow::check(check, &root);
+        None
+    })
+}
+
+fn with_root(
+    path: &str,
+    bytes: Vec<u8>,
+    files: &Files<'_>,
+    wants_graph: bool,
+    look: impl FnOnce(&mut check::Checker<'_>, tree::Node) -> Option<Graph>,
+) -> Compiled {
     let mut loader = load::Loader::new(files.read);
     let root = loader.workflow(path, bytes);
     let load::Loader { sources, problems, complete, .. } = loader;
     let mut check = check::Checker::new(&sources, path, files.exists, problems);
-    check.complete = complete;
-    let graph = root.and_then(|root| workflow::compile(&mut check, &root));
+    (check.complete, check.wants_graph) = (complete, wants_graph);
+    let graph = root.and_then(|root| look(&mut check, root));
     let diagnostics = problem::into_diagnostics(check.into_problems(), &sources);
     Compiled { sources, diagnostics, graph }
 }

@@ -96,6 +96,11 @@ impl Located {
         self.with_files(|files| crate::compile(&self.path, self.bytes.clone(), files))
     }
 
+    /// Finds what is wrong with it, without making its graph.
+    pub fn check(&self) -> Compiled {
+        self.with_files(|files| crate::check(&self.path, self.bytes.clone(), files))
+    }
+
     /// Where each value of a job comes from; see [`crate::explain()`].
     pub fn explain(&self, job: &str) -> Option<Vec<Explained>> {
         self.with_files(|files| crate::explain(&self.path, self.bytes.clone(), files, job))

@@ -23,7 +23,15 @@ pub(crate) const ROOT_KEYS: &[&str] =
 const MAX_SIZE: usize = 500_000;
 
 /// Checks a root mapping; a graph comes out unless there was an error.
-pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
+pub(crate) fn compile(check: &mut Checker<'_>, root: Node) -> Option<Graph> {
+    let (drafts, frame) = self::check(check, &root)?;
+    // The tree and the graph of a large workflow need not be held at once.
+    drop(root);
+    Some(assemble::graph(check.sources, drafts, frame))
+}
+
+/// Checks a root mapping; what a graph is made of comes out unless there was an error.
+pub(crate) fn check(check: &mut Checker<'_>, root: &Node) -> Option<(Vec<Draft>, Frame)> {
     let fields = root.as_mapping()?;
     let start = Mark { end: root.mark.start, ..root.mark };
     // First, so that a mistyped `version` or `stages` is not missed as well.
@@ -61,7 +69,7 @@ pub(crate) fn compile(check: &mut Checker<'_>, root: &Node) -> Option<Graph> {
     // Only the workflow's rules ask for them: jobs have them among their own.
     let variables = if workflow_rules.is_empty() { Vec::new() } else { root_variables };
     let frame = Frame { stages, rules: workflow_rules, variables };
-    Some(assemble::graph(check.sources, drafts, frame))
+    Some((drafts, frame))
 }
 
 /// A job or template with all its layers merged, without checking it.
@@ -239,7 +247,7 @@ fn jobs<'r>(
         let role =
             if layers.is_whole(&entry.key) && merged.is_some() { Role::Job } else { Role::Part };
         let merged = merged.unwrap_or_else(|| entry.value.clone());
-        let draft = job::draft(check, &entry.key, entry.key_mark, &merged, role, stages);
+        let mut draft = job::draft(check, &entry.key, entry.key_mark, &merged, role, stages);
         size += merged.size() * draft.copies.copies.len().max(1);
         if size > MAX_SIZE {
             let message = format!(
@@ -248,6 +256,11 @@ fn jobs<'r>(
             let problem = Problem::error(entry.key_mark, message).code(code::LIMIT);
             check.note(problem.fix("split it into several workflows"));
             break;
+        }
+        if !check.wants_graph {
+            draft.node.steps = Vec::new();
+            draft.node.variables = Vec::new();
+            draft.node.cache = Vec::new();
         }
         drafts.push(draft);
     }

@@ -321,12 +321,15 @@ impl<'t> Builder<'t> {
     fn close(&mut self, span: &Span) {
         let end = self.range(span).1;
         let Some(frame) = self.frames.pop() else { return };
+        // A vector starts with room for four; most mappings and lists hold less.
         let node = match frame {
-            Frame::Sequence { start, block, items } => {
+            Frame::Sequence { start, block, mut items } => {
+                items.shrink_to_fit();
                 let end = self.end_of(start, block, end, items.last());
                 Node::new(Value::Sequence(items), self.mark(start, end))
             }
-            Frame::Mapping { start, block, entries, broken, .. } => {
+            Frame::Mapping { start, block, mut entries, broken, .. } => {
+                entries.shrink_to_fit();
                 let end = self.end_of(start, block, end, entries.last().map(|entry| &entry.value));
                 let mapping = Value::Mapping(Mapping { entries });
                 Node::new(if broken { Value::Refused } else { mapping }, self.mark(start, end))

@@ -105,6 +105,8 @@ pub(super) fn complete(
     ledger: &mut PhaseLedger,
 ) -> Result<CompletedJob, CompleteError> {
     let job = run.job(&plan.id);
+    attempts::finish_setting_aside(&job)
+        .map_err(|source| CompleteError::folder(job.folder(), source))?;
     let mut work = Work {
         run,
         plan,
@@ -117,7 +119,9 @@ pub(super) fn complete(
     let begun = work.has_begun();
     let ending = work.ending(summary.as_ref());
     let last = work.events.last.max(work.execution.last);
+    work.execution.remove_if_empty()?;
     let parts = work.parts(begun)?;
+    work.mirror(&parts.steps)?;
     let last = last.max(parts.steps.iter().filter_map(|step| step.last).max());
     work.close(&ending)?;
     work.observe(ledger);
@@ -169,6 +173,7 @@ struct Parts {
 
 struct CompletedStep {
     entry: StepEntry,
+    ending: Ending,
     began: bool,
     last: Option<Timestamp>,
 }
@@ -214,6 +219,28 @@ impl Work<'_> {
         Ok(Parts { steps, sections })
     }
 
+    /// The boundaries of steps that are missing around them.
+    fn mirror(&mut self, steps: &[CompletedStep]) -> Result<(), CompleteError> {
+        for step in steps.iter().filter(|step| step.began) {
+            let name = step.entry.step.as_str();
+            let stands = |kind| {
+                let mut boundaries = self.execution.boundaries.iter();
+                boundaries.any(|event| event.event == kind && event.step.as_deref() == Some(name))
+            };
+            let (started, finished) = (stands(EventKind::Start), stands(EventKind::Finish));
+            let subject = Subject::step(name, &self.plan.id);
+            let finish = Event {
+                exit_code: step.ending.exit_code,
+                text: step.ending.message.clone(),
+                ..subject.finish(step.ending.status, step.ending.reason, step.entry.duration_ms)
+            };
+            let start = (!started).then(|| subject.event(EventKind::Start));
+            let finish = (!finished).then_some(finish);
+            self.execution.append(start.into_iter().chain(finish).collect())?;
+        }
+        Ok(())
+    }
+
     fn step(&self, step: &Step, after_failure: bool) -> Result<CompletedStep, CompleteError> {
         let part = self.job.step(step);
         if let Some(summary) = whole::<StepSummary>(&part.summary())? {
@@ -222,6 +249,7 @@ impl Work<'_> {
             return Ok(self.completed(step, &summary, began, None));
         }
         let mut events = MendedStream::of(&part.events())?;
+        events.remove_if_empty()?;
         let (began, last) = (events.has_records(), events.last);
         let ending = match events.ending_of(PhaseCode::StepExecute) {
             Some(ending) => ending,
@@ -274,7 +302,7 @@ impl Work<'_> {
             duration_ms: summary.duration_ms,
             summary_path: self.run.relative(&self.job.step(step).summary()),
         };
-        CompletedStep { entry, began, last }
+        CompletedStep { entry, ending: Ending::of_step(summary), began, last }
     }
 
     fn section(&self, section: Section) -> Result<Option<SectionEntry>, CompleteError> {

@@ -152,6 +152,16 @@ impl MendedStream {
         self.seq > 0
     }
 
+    /// Removes a file that was made and never written to: what it is about did not begin.
+    pub(super) fn remove_if_empty(&mut self) -> Result<(), CompleteError> {
+        if self.exists && !self.has_records() && self.damage.is_none() {
+            let removed = fs::remove_file(&self.path);
+            removed.map_err(|source| CompleteError::events(&self.path, source))?;
+            self.exists = false;
+        }
+        Ok(())
+    }
+
     /// Time from its first record to its last.
     pub(super) fn duration_ms(&self) -> u64 {
         match (self.first, self.last) {
@@ -223,6 +233,18 @@ impl MendedStream {
         let finish = subject.finish(ending.status, ending.reason, 0);
         let finish = Event { text: ending.message.clone(), ..finish };
         self.append(vec![subject.event(EventKind::Start), finish])
+    }
+
+    /// Appends a phase of the run or the pipeline that never began.
+    pub(super) fn ensure_phase(
+        &mut self,
+        phase: PhaseCode,
+        ending: &Ending,
+    ) -> Result<(), CompleteError> {
+        match self.start_of(phase) {
+            Some(_) => Ok(()),
+            None => self.append_phase(&Subject::phase(phase), ending),
+        }
     }
 
     /// Appends records; the file and its folder are made where they are missing.

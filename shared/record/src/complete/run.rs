@@ -20,7 +20,7 @@ use super::{
     sweep::sweep,
     whole,
 };
-use crate::{events::Subject, phases::PhaseLedger, read::began_at};
+use crate::{phases::PhaseLedger, read::began_at};
 
 /// Completes a run that lies in `layout` itself.
 pub(super) fn complete(layout: &Layout, run_id: &str) -> Result<(), CompleteError> {
@@ -105,7 +105,8 @@ impl Run<'_> {
         if manifest.is_none() || !final_already {
             store::write(&self.paths.pipeline_manifest(), &self.pipeline_manifest(ending.status))?;
         }
-        self.pipeline.close(&ending)
+        self.pipeline.close(&ending)?;
+        self.pipeline.ensure_phase(PhaseCode::PipelineExecute, &ending)
     }
 
     fn pipeline_ending(&self) -> Ending {
@@ -221,10 +222,12 @@ impl Run<'_> {
 
     fn close(&mut self, ending: &Ending) -> Result<(), CompleteError> {
         self.events.close(ending)?;
-        if self.events.start_of(PhaseCode::RunFinalize).is_none() {
-            self.events.append_phase(&Subject::phase(PhaseCode::RunFinalize), ending)?;
+        // A run that was killed before it wrote anything lacks even this.
+        self.events.ensure_phase(PhaseCode::RunBootstrap, ending)?;
+        if self.had_pipeline() {
+            self.events.ensure_phase(PhaseCode::RunPipelineExecute, ending)?;
         }
-        Ok(())
+        self.events.ensure_phase(PhaseCode::RunFinalize, ending)
     }
 
     /// Phases of the run with those of the pipeline within their envelope.
