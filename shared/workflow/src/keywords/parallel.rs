@@ -75,8 +75,7 @@ fn combinations(check: &mut Checker<'_>, fields: &Mapping) -> Vec<Copy> {
     let mut copies = vec![Copy::default()];
     for entry in fields.iter() {
         let values = values(check, entry);
-        let wanted = copies.len().saturating_mul(values.len()).min(MAX_COPIES + 1);
-        let mut next = Vec::with_capacity(wanted);
+        let mut next = Vec::new();
         'full: for copy in &copies {
             for (value, mark) in &values {
                 if next.len() > MAX_COPIES {
