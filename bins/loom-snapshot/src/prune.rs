@@ -138,7 +138,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 fn leftovers(records: &Records) -> Vec<PathBuf> {
     let recorded = records.all.iter().filter_map(|known| Path::new(&known.record.path).parent());
     let announced = records.announced();
-    let announced = announced.iter().filter_map(|place| place.parent());
+    let announced = announced.iter().filter_map(|(_, place)| place.parent());
     let others = recorded.chain(announced).map(Path::to_owned);
     let places: BTreeSet<PathBuf> = records.places.all().into_iter().chain(others).collect();
     let candidates = places.iter().flat_map(|place| entries(place));
@@ -184,6 +184,7 @@ mod tests {
             id: id.into(),
             path: String::new(),
             repo_root: String::new(),
+            repo_root_bytes: None,
             run_id: None,
             rev: None,
             created_at: Timestamp::now(),

@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use libloom_contract::layout::{Layout, SNAPSHOT_RECORD_IN_GIT};
 use libloom_contract::snapshot::Snapshot;
 use libloom_contract::store;
@@ -16,6 +18,7 @@ use libloom_entry::{Context, Failure};
 use libloom_record::lock;
 
 use crate::destination::{PARTIAL, Places};
+use crate::git::path_of;
 use crate::remove::remove_tree;
 
 /// How the name of an announcement ends.
@@ -94,17 +97,16 @@ impl Records {
                 }
             }
         }
-        let root = root.to_string_lossy();
-        let is_of = |record: &Snapshot, place: &Path| {
-            record.repo_root == root && Path::new(&record.path) == place
-        };
-        for place in records.announced() {
-            if let Some(record) = inside(&place).filter(|record| is_of(record, &place)) {
+        for (id, place) in records.announced() {
+            let is_it = |record: &Snapshot| {
+                record.id == id && Path::new(&record.path) == place && root_of(record) == root
+            };
+            if let Some(record) = inside(&place).filter(is_it) {
                 records.add(record);
             }
         }
         for folder in records.places.all().iter().flat_map(|place| entries(place)) {
-            if let Some(record) = unrecorded(&folder).filter(|record| record.repo_root == root) {
+            if let Some(record) = unrecorded(&folder).filter(|record| root_of(record) == root) {
                 records.add(record);
             }
         }
@@ -142,13 +144,17 @@ impl Records {
         .map_err(|failure| failure.hint("`loom snapshot list` shows the ids"))
     }
 
-    /// Where snapshots are being made, or were when their maker was killed, that lie in none of the
-    /// usual places.
-    pub(crate) fn announced(&self) -> Vec<PathBuf> {
+    /// Ids and places of snapshots that are being made, or were when their maker was killed, and
+    /// lie in none of the usual places.
+    pub(crate) fn announced(&self) -> Vec<(String, PathBuf)> {
+        let announced = |path: PathBuf| {
+            let name = path.file_stem()?.to_str()?.strip_prefix(store::TEMPORARY_PREFIX)?;
+            let (_, id) = name.split_once('-')?;
+            let bytes = fs::read(&path).ok()?;
+            Some((id.to_owned(), PathBuf::from(OsString::from_vec(bytes))))
+        };
         let is_one = |path: &PathBuf| path.extension() == Some(ANNOUNCED.as_ref());
-        let announcements = entries(&self.layout.snapshots()).into_iter().filter(is_one);
-        let place = |bytes: Vec<u8>| PathBuf::from(OsString::from_vec(bytes));
-        announcements.filter_map(|path| fs::read(path).ok().map(place)).collect()
+        entries(&self.layout.snapshots()).into_iter().filter(is_one).filter_map(announced).collect()
     }
 
     /// Removes records that a killed command was just writing, and baselines without a record.
@@ -174,7 +180,7 @@ impl Records {
     /// Records whole snapshots whose maker was killed just before it did.
     fn record_announced(&self) -> io::Result<()> {
         let announced = self.announced();
-        let is_one = |record: &&Snapshot| announced.iter().any(|at| at == Path::new(&record.path));
+        let is_one = |record: &&Snapshot| announced.iter().any(|(id, _)| *id == record.id);
         for record in self.all.iter().map(|known| &known.record).filter(is_one) {
             let path = self.layout.snapshot(&record.id);
             if is_the_one(record) && !path.exists() {
@@ -196,6 +202,15 @@ impl Records {
         let id = &known.record.id;
         remove_file(&self.layout.snapshot_baseline(id))?;
         remove_file(&self.layout.snapshot(id))
+    }
+}
+
+/// The work tree that a record is about.
+pub(crate) fn root_of(record: &Snapshot) -> PathBuf {
+    let bytes = record.repo_root_bytes.as_ref().and_then(|bytes| STANDARD.decode(bytes).ok());
+    match bytes {
+        Some(bytes) => path_of(&bytes).to_owned(),
+        None => PathBuf::from(&record.repo_root),
     }
 }
 
