@@ -8,8 +8,11 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use libloom_console::{
     Label, Paint, display_width, fit, fit_middle, pad, printable, shown_line, size,
 };
-use libloom_contract::{Reason, Status, graph::Node, logs::JobCounts, receipt::JOBS_LISTED_MAX};
+use libloom_contract::{
+    Reason, Status, graph::Node, logs::JobCounts, receipt::JOBS_LISTED_MAX, reports::TestReport,
+};
 
+use super::report;
 use super::words::{because, duration, grouped, label, listed, meaning};
 use crate::{job::JobResult, steps::FailingStep, verdict::Verdict};
 
@@ -30,11 +33,15 @@ pub struct Summary {
     rows: Vec<Row>,
     not_run_by_cause: BTreeMap<String, usize>,
     details: Vec<Detail>,
+    /// What test reports say, of jobs that have some, by place in the graph.
+    tests: BTreeMap<usize, (String, TestReport)>,
     /// Failing jobs beyond those with details.
     more_failed: usize,
     cpu: Duration,
     /// The largest process, and whose it was.
     peak: (u64, String),
+    /// Memory that cannot be told from `loom-run`'s own: a shell begins as a copy of it.
+    pub unknown_below: u64,
 }
 
 /// One job.
@@ -94,6 +101,10 @@ impl Summary {
         if result.peak_rss_bytes > self.peak.0 {
             self.peak = (result.peak_rss_bytes, printable(&node.label).into_owned());
         }
+        if let Some(tests) = &result.tests {
+            let label = printable(&node.label).into_owned();
+            self.tests.insert(place, (label, tests.clone()));
+        }
         let time = Duration::from_millis(result.duration_ms);
         let took = Some(Took { time, cpu, peak_bytes: result.peak_rss_bytes });
         self.rows.push(Row { forgiven, took, ..row(place, node, &result.verdict, at) });
@@ -140,6 +151,9 @@ impl Summary {
             self.causes(&mut text, Status::Cancelled);
             self.slowest(&mut text);
         }
+        for (label, tests) in self.tests.values() {
+            report::push(&mut text, label, tests, paint, columns);
+        }
         for detail in &self.details {
             detail.push(&mut text, paint);
         }
@@ -160,7 +174,7 @@ impl Summary {
         if shown.is_empty() {
             return;
         }
-        let table = Table::of(shown, columns);
+        let table = Table::of(shown, columns, self.unknown_below);
         text.push_str(&format!("{}\n", paint.paint(Label::Heading, table.heading())));
         for row in shown {
             text.push_str(table.line(row, paint).trim_end());
@@ -225,15 +239,24 @@ impl Summary {
             (counts.cancelled, "cancelled"),
         ];
         let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-        let parts: Vec<String> =
+        let mut parts: Vec<String> =
             parts.map(|(count, word)| format!("{} {word}", grouped(count))).collect();
+        let allowed = self.rows.iter().filter(|row| row.forgiven).count();
+        if let Some(failed) = parts.iter_mut().find(|part| allowed > 0 && part.ends_with("failed"))
+        {
+            failed.push_str(&format!(" ({} allowed)", grouped(allowed as u64)));
+        }
+        if parts.is_empty() {
+            parts.push("nothing to run".into());
+        }
         let jobs = if counts.total == 1 { "job" } else { "jobs" };
         let mut line = format!("{} {jobs}: {}", grouped(counts.total), parts.join(", "));
         line.push_str(&format!(" in {}", duration(time)));
         if self.peak.0 > 0 {
             let whose =
                 if counts.total > 1 { format!(" ({})", self.peak.1) } else { String::new() };
-            let (cpu, peak) = (duration(self.cpu), size(self.peak.0));
+            let cpu = duration(self.cpu);
+            let peak = memory(self.peak.0, self.unknown_below);
             line.push_str(&format!(", cpu {cpu}, peak memory {peak}{whose}"));
         }
         text.push_str(&line);
@@ -254,12 +277,17 @@ fn row(place: usize, node: &Node, verdict: &Verdict, at: Duration) -> Row {
     }
 }
 
+fn memory(bytes: u64, unknown_below: u64) -> String {
+    if bytes > unknown_below { size(bytes) } else { format!("<{}", size(unknown_below)) }
+}
+
 /// Columns of the table; where there is no room, stages are left out, then what jobs used.
 struct Table {
     columns: usize,
     name: usize,
     stage: usize,
     usage: bool,
+    unknown_below: u64,
 }
 
 impl Table {
@@ -270,7 +298,7 @@ impl Table {
     /// Narrowest name.
     const NAME_MIN: usize = 12;
 
-    fn of(rows: &[&Row], columns: usize) -> Self {
+    fn of(rows: &[&Row], columns: usize, unknown_below: u64) -> Self {
         let widest = |part: fn(&Row) -> &str| {
             let widths = rows.iter().map(|row| display_width(part(row)));
             widths.max().unwrap_or(0).clamp(5, NAME_COLUMNS_MAX)
@@ -282,10 +310,11 @@ impl Table {
             Some(room) if room >= least => (room, true),
             _ => (room.max(least), false),
         };
-        match room.checked_sub(stage + 2) {
-            Some(room) if room >= least => Table { columns, name: name.min(room), stage, usage },
-            _ => Table { columns, name: name.min(room), stage: 0, usage },
-        }
+        let (room, stage) = match room.checked_sub(stage + 2) {
+            Some(room) if room >= least => (room, stage),
+            _ => (room, 0),
+        };
+        Table { columns, name: name.min(room), stage, usage, unknown_below }
     }
 
     fn heading(&self) -> String {
@@ -316,7 +345,7 @@ impl Table {
         let note = match &row.took {
             Some(took) => {
                 let [time, cpu] = [took.time, took.cpu].map(duration);
-                let peak = size(took.peak_bytes);
+                let peak = memory(took.peak_bytes, self.unknown_below);
                 let took = self.took([&time, &cpu, &peak]);
                 taken += took.len();
                 line.push_str(&took);
@@ -438,6 +467,8 @@ job `unit` failed: step script/02 failed: exit code 127 (command not found)
         summary.finished(0, &node, (&ended, false), Duration::ZERO);
         let expected = "1 job: 1 succeeded in 3.4s, cpu 500ms, peak memory 45.0 MiB\n";
         assert_eq!(text(&mut summary, None), expected);
+        summary.unknown_below = 50 << 20;
+        assert!(text(&mut summary, None).ends_with(", peak memory <50.0 MiB\n"));
     }
 
     #[test]
@@ -475,6 +506,7 @@ job `unit` failed: step script/02 failed: exit code 127 (command not found)
         }
         let text = text(&mut summary, None);
         assert!(text.contains("  allowed to fail: step script/02 failed"), "{text}");
+        assert!(text.contains("\n2 jobs: 2 failed (2 allowed) in "), "{text}");
         assert!(!text.contains("job `a` failed"), "{text}");
     }
 }
