@@ -4,6 +4,7 @@
 
 mod alias;
 mod check;
+mod check_many;
 mod clean;
 mod compile;
 mod compile_evaluate;
@@ -11,6 +12,7 @@ mod completions;
 mod contract;
 mod dispatch;
 mod docs;
+mod examples;
 mod foreign;
 mod layering;
 mod logs;

@@ -5,14 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use libloom_contract::graph::Variable;
 use libloom_contract::variables::{Piece, pieces};
 
-/// Every circle, each once: the names on it in order of reference, the smallest first.
+/// Most names of all circles together; who has more does not read them.
+const MAX_NAMES: usize = 10_000;
+
+/// Every circle, each once: the names on it in order of reference, the smallest first. The search
+/// ends when what was found holds 10,000 names.
 ///
 /// A variable's own name in its value is none: that one means the layer below. Depth-first, without
 /// recursion.
 pub fn circles(variables: &[Variable]) -> Vec<Vec<&str>> {
     let names: BTreeMap<&str, Vec<&str>> =
         variables.iter().map(|variable| (&*variable.name, references(variable))).collect();
-    let mut found = Vec::new();
+    let mut found: Vec<Vec<&str>> = Vec::new();
+    let mut room = MAX_NAMES;
     let mut done: BTreeSet<&str> = BTreeSet::new();
     for name in names.keys() {
         let mut path: Vec<(&str, usize)> = vec![(name, 0)];
@@ -28,7 +33,12 @@ pub fn circles(variables: &[Variable]) -> Vec<Vec<&str>> {
             *next += 1;
             if on_path.contains(reference) {
                 let members = path.iter().map(|(name, _)| *name);
-                found.push(from_smallest(members.skip_while(|name| name != reference).collect()));
+                let circle: Vec<&str> = members.skip_while(|name| name != reference).collect();
+                room = room.saturating_sub(circle.len());
+                found.push(from_smallest(circle));
+                if room == 0 {
+                    return found;
+                }
             } else if names.contains_key(reference) && !done.contains(reference) {
                 on_path.insert(reference);
                 path.push((reference, 0));

@@ -22,7 +22,7 @@ pub fn put(variables: &mut Vec<Variable>, name: &str, value: &str, origin: Optio
 
 /// Replaces `$NAME` and `${NAME}` in `text` by `below`; `$$` and everything else stays as written.
 ///
-/// A result longer than a variable can be is `below` itself: the caller refuses such values.
+/// A result longer than a variable can be is not made to its end: the caller refuses such values.
 pub fn fold(name: &str, text: &str, below: &str) -> String {
     if below.len() > MAX_VALUE {
         return below.to_owned();
@@ -39,6 +39,9 @@ pub fn fold(name: &str, text: &str, below: &str) -> String {
         };
         result.push_str(piece);
         rest = &rest[length..];
+        if result.len() > MAX_VALUE {
+            return result;
+        }
     }
     result + rest
 }
@@ -60,6 +63,14 @@ fn reach(text: &str, name: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folding_ends_when_the_value_is_too_long_anyway() {
+        let long = "x".repeat(MAX_VALUE);
+        let folded = fold("A", &"$A".repeat(1000), &long);
+        assert!((MAX_VALUE..=2 * MAX_VALUE).contains(&folded.len()), "{}", folded.len());
+        assert_eq!(fold("A", "$A", &folded), folded);
+    }
 
     #[test]
     fn own_name_is_replaced_and_nothing_else() {

@@ -10,7 +10,7 @@ use crate::canonical;
 use crate::check::Checker;
 use crate::job::Draft;
 use crate::keywords::parallel::Copy;
-use crate::names::is_template;
+use crate::names::{chain, is_template};
 use crate::problem::{Problem, code};
 use crate::source::{Mark, Sources};
 
@@ -22,16 +22,20 @@ pub(crate) fn check_needs(
     names: &HashSet<&str>,
     stages: &[String],
 ) -> bool {
-    let order = |stage: &str| stages.iter().position(|known| known == stage);
+    let places: HashMap<&str, usize> =
+        stages.iter().enumerate().map(|(place, stage)| (&**stage, place)).collect();
+    let order = |stage: &str| places.get(stage).copied();
     let jobs: BTreeMap<&str, &Draft> =
         drafts.iter().map(|draft| (&*draft.node.id, draft)).collect();
     for draft in drafts {
+        let mut possible = None;
         for (need, mark) in draft.needs.iter().flatten() {
             let own = &draft.node;
             let Some(needed) = jobs.get(&*need.job) else {
                 if !is_told(check, need, *mark, names) {
-                    let possible = possible_needs(draft, &jobs, &order);
-                    note_unknown(check, need, *mark, &possible);
+                    let possible =
+                        possible.get_or_insert_with(|| possible_needs(draft, &jobs, &order));
+                    note_unknown(check, need, *mark, possible);
                 }
                 continue;
             };
@@ -62,11 +66,11 @@ fn possible_needs<'d>(
     jobs: &BTreeMap<&'d str, &'d Draft>,
     order: &dyn Fn(&str) -> Option<usize>,
 ) -> Vec<&'d str> {
-    let is_needed = |name: &str| draft.needs.iter().flatten().any(|(need, _)| need.job == name);
+    let needed: HashSet<&str> = draft.needs.iter().flatten().map(|(need, _)| &*need.job).collect();
     let is_later = |other: &Draft| order(&other.node.stage) > order(&draft.node.stage);
-    let others = jobs
-        .iter()
-        .filter(|(name, other)| **name != draft.node.id && !is_needed(name) && !is_later(other));
+    let others = jobs.iter().filter(|(name, other)| {
+        **name != draft.node.id && !needed.contains(**name) && !is_later(other)
+    });
     others.map(|(name, _)| *name).collect()
 }
 
@@ -126,8 +130,8 @@ fn check_circles(check: &mut Checker<'_>, drafts: &[Draft], jobs: &BTreeMap<&str
 
 fn note_circle(check: &mut Checker<'_>, path: &[(&Draft, usize)], closing: &str, mark: Mark) {
     let names = path.iter().map(|(draft, _)| &*draft.node.id);
-    let chain: Vec<&str> = names.skip_while(|name| *name != closing).chain([closing]).collect();
-    let message = format!("jobs need each other in a circle: {}", chain.join(" -> "));
+    let members: Vec<&str> = names.skip_while(|name| *name != closing).chain([closing]).collect();
+    let message = format!("jobs need each other in a circle: {}", chain(&members));
     check
         .note(Problem::error(mark, message).code(code::NEEDS_CYCLE).fix("remove one of the needs"));
 }

@@ -1,9 +1,12 @@
 //! What every keyword's check is made of: typed access to nodes that notes a problem and goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use libloom_contract::graph::Expression;
+use libloom_rules::SyntaxError;
 
 use crate::names::nearest;
-use crate::problem::Problem;
+use crate::problem::{MAX_PROBLEMS, Problem};
 use crate::source::{Mark, Sources};
 use crate::tree::{Entry, Kind, Mapping, Node, Style, Value};
 use crate::yaml::quoted;
@@ -21,11 +24,20 @@ pub(crate) struct Checker<'s> {
     /// `false`: of what is right nothing is kept.
     pub(crate) wants_graph: bool,
     problems: Vec<Problem>,
+    noted: HashSet<(Mark, u64)>,
+    /// Conditions with a pattern, which can take milliseconds to compile, each parsed once.
+    patterns: HashMap<String, Result<Expression, SyntaxError>>,
     /// Mistyped keys with what they were meant to be: that one is not missed as well.
     meant: BTreeMap<Mark, String>,
     /// Names that may still be compared in search of the nearest.
     comparisons: usize,
 }
+
+/// Most conditions with regular expressions, the same one counting once.
+pub(crate) const MAX_PATTERNS: usize = 500;
+
+/// Most problems that are kept until they are sorted; far more than are told.
+const MAX_NOTED: usize = 10 * MAX_PROBLEMS;
 
 /// Enough for any workflow that people write; ends the search in hostile ones.
 const MAX_COMPARISONS: usize = 1_000_000;
@@ -43,6 +55,8 @@ impl<'s> Checker<'s> {
             exists,
             complete: true,
             wants_graph: true,
+            patterns: HashMap::new(),
+            noted: problems.iter().map(Problem::identity).collect(),
             problems,
             meant: BTreeMap::new(),
             comparisons: MAX_COMPARISONS,
@@ -57,6 +71,20 @@ impl<'s> Checker<'s> {
         self.problems
     }
 
+    /// Parses a condition; `None` when it is one too many of those that hold a pattern.
+    pub(crate) fn condition(&mut self, text: &str) -> Option<Result<Expression, SyntaxError>> {
+        if !text.contains('/') {
+            return Some(libloom_rules::parse(text));
+        }
+        if !self.patterns.contains_key(text) {
+            if self.patterns.len() == MAX_PATTERNS {
+                return None;
+            }
+            self.patterns.insert(text.to_owned(), libloom_rules::parse(text));
+        }
+        self.patterns.get(text).cloned()
+    }
+
     /// The nearest of `known` to `name`.
     pub(crate) fn nearest<'k>(
         &mut self,
@@ -69,8 +97,12 @@ impl<'s> Checker<'s> {
         nearest(name, counted)
     }
 
+    /// Keeps a problem, unless it was noted before: a mistake in a template shows in every job
+    /// that extends it.
     pub(crate) fn note(&mut self, problem: Problem) {
-        self.problems.push(problem);
+        if self.problems.len() < MAX_NOTED && self.noted.insert(problem.identity()) {
+            self.problems.push(problem);
+        }
     }
 
     /// `expected WANTED for "KEY", got KIND`.

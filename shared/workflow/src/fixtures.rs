@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use libloom_contract::diagnostic::{Diagnostic, Edit};
 
@@ -70,10 +71,14 @@ fn shown(compiled: &Compiled) -> String {
 }
 
 /// All that any fixture makes the compiler say.
-pub(crate) fn all_diagnostics() -> Vec<Diagnostic> {
-    let files = ["bad", "warn"].into_iter().flat_map(fixtures).map(|file| compile_fixture(&file));
-    let made = made().into_iter().map(|(_, bytes, _)| compile_bytes(bytes));
-    files.chain(made).flat_map(|compiled| compiled.diagnostics).collect()
+pub(crate) fn all_diagnostics() -> &'static [Diagnostic] {
+    static TOLD: LazyLock<Vec<Diagnostic>> = LazyLock::new(|| {
+        let files =
+            ["bad", "warn"].into_iter().flat_map(fixtures).map(|file| compile_fixture(&file));
+        let made = made().into_iter().map(|(_, bytes, _)| compile_bytes(bytes));
+        files.chain(made).flat_map(|compiled| compiled.diagnostics).collect()
+    });
+    &TOLD
 }
 
 /// Compares with `<name>.expected`; answers what differs.
@@ -163,6 +168,29 @@ fn made() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 format!("j{i}: {{stage: ci, parallel: 200, script: [{steps}]}}\n")
             }),
             ".loom/workflow.yml:49:1: WF_LIMIT /j46: with templates and matrices resolved, the workflow holds more than 500000 values; split it into several workflows",
+        ),
+        (
+            "a file has at most 250,000 values",
+            head(format!(
+                "lint: {{stage: ci, script: [x], invariant: [{}]}}\n",
+                format!("[{}],", "x,".repeat(9_999)).repeat(30)
+            )),
+            ".loom/workflow.yml:4:500031: WF_LIMIT : the file holds more than 250000 values; split it into includes",
+        ),
+        (
+            "a list has at most 10,000 entries",
+            head(format!("lint: {{stage: ci, script: [{}]}}\n", "x,".repeat(10_002))),
+            ".loom/workflow.yml:4:20028: WF_LIMIT /lint/script: a list has more than 10000 entries; split it",
+        ),
+        (
+            "conditions have at most 500 regular expressions",
+            many(501, &|i| {
+                let same = "$A =~ /x0/";
+                format!(
+                    "j{i}: {{stage: ci, script: [x], rules: [{{if: {same}}}, {{if: $A =~ /x{i}/}}]}}\n"
+                )
+            }),
+            ".loom/workflow.yml:503:63: WF_LIMIT /j500/rules/1/if: the conditions hold more than 500 regular expressions; use fewer",
         ),
         (
             "a variable has at most 128 KiB",

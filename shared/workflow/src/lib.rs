@@ -26,6 +26,8 @@ mod job;
 mod keywords;
 mod load;
 mod locate;
+#[cfg(test)]
+mod meaning;
 mod merge;
 mod names;
 mod pointer;

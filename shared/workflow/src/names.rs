@@ -41,6 +41,19 @@ pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
         .map(|(_, candidate)| candidate)
 }
 
+/// Names joined by arrows, of very many only the first and last ones.
+pub(crate) fn chain<S: AsRef<str>>(names: &[S]) -> String {
+    const ENDS: usize = 10;
+    let joined = |names: &[S]| names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" -> ");
+    match names.len().checked_sub(2 * ENDS) {
+        None | Some(0) => joined(names),
+        Some(between) => {
+            let (first, last) = (joined(&names[..ENDS]), joined(&names[ENDS + between..]));
+            format!("{first} -> ({between} more) -> {last}")
+        }
+    }
+}
+
 /// Edits between two names, a swap of neighbours counting as one; case does not count.
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().flat_map(char::to_lowercase).collect();

@@ -1,6 +1,7 @@
 //! Something wrong, as the checks note it: by marks; [`into_diagnostics`] turns marks into places.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use libloom_contract::diagnostic::{Diagnostic, Edit, Related, Severity, WF_SCHEMA_V1};
 
@@ -152,6 +153,13 @@ impl Problem {
         for mark in [&mut self.mark].into_iter().chain(&mut self.about).chain(related).chain(edit) {
             *mark = mark.shifted(by);
         }
+    }
+
+    /// Place and, as a number, message: what no two problems have in common.
+    pub(crate) fn identity(&self) -> (Mark, u64) {
+        let mut hasher = DefaultHasher::new();
+        self.message.hash(&mut hasher);
+        (self.mark, hasher.finish())
     }
 
     pub(crate) fn is_error(&self) -> bool {

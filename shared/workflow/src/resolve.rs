@@ -10,6 +10,7 @@ use libloom_contract::graph::Layer;
 
 use crate::check::Checker;
 use crate::merge::merge;
+use crate::names::chain;
 use crate::problem::Problem;
 use crate::source::Mark;
 use crate::tree::{Entry, Kind, Mapping, Node, Stratum, Value};
@@ -136,20 +137,24 @@ impl<'r> Layers<'r> {
         let mut heights: HashMap<&str, usize> = HashMap::new();
         for entry in entries {
             let mut path: Vec<(&'r str, usize)> = vec![(&entry.key, 0)];
+            let mut on_path: HashSet<&str> = HashSet::from([&*entry.key]);
             while let Some((name, next)) = path.last().copied() {
                 let parents = self.parents.get(name).map(Vec::as_slice).unwrap_or_default();
                 match parents.get(next) {
                     _ if heights.contains_key(name) => {
+                        on_path.remove(name);
                         path.pop();
                     }
                     Some((parent, mark)) => {
                         path.last_mut().expect("the loop runs while there is one").1 += 1;
-                        if let Some(at) = path.iter().position(|(earlier, _)| earlier == parent) {
-                            let names = path[at..].iter().map(|(name, _)| *name);
-                            let chain: Vec<&str> = names.chain([*parent]).collect();
-                            note_cycle(check, &chain, self.extends_mark(parent).unwrap_or(*mark));
+                        if on_path.contains(parent) {
+                            let names = path.iter().map(|(name, _)| *name);
+                            let circle = names.skip_while(|name| name != parent).chain([*parent]);
+                            let mark = self.extends_mark(parent).unwrap_or(*mark);
+                            note_cycle(check, &circle.collect::<Vec<_>>(), mark);
                             self.templates.insert(parent, None);
                         } else if !heights.contains_key(parent) {
+                            on_path.insert(parent);
                             path.push((*parent, 0));
                         }
                     }
@@ -164,6 +169,7 @@ impl<'r> Layers<'r> {
                         if height > MAX_EXTENDS {
                             self.templates.insert(name, None);
                         }
+                        on_path.remove(name);
                         path.pop();
                     }
                 }
@@ -183,9 +189,8 @@ impl<'r> Layers<'r> {
     }
 }
 
-fn note_cycle(check: &mut Checker<'_>, chain: &[&str], mark: Mark) {
-    let message =
-        format!("resolve extends cycle by removing one extends edge: {}", chain.join(" -> "));
+fn note_cycle(check: &mut Checker<'_>, members: &[&str], mark: Mark) {
+    let message = format!("resolve extends cycle by removing one extends edge: {}", chain(members));
     check.note(Problem::error(mark, message));
 }
 

@@ -44,6 +44,7 @@ mod tests {
                 "extends-cycle-list",
                 "extends-deep",
                 "extends-self",
+                "needs-circle-long",
                 "needs-circle-two",
                 "needs-circles",
                 "needs-cycle",

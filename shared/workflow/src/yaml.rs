@@ -18,6 +18,10 @@ use crate::tree::{Entry, Mapping, Node, Scalar, Style, Value};
 
 /// Largest file, in bytes.
 pub const MAX_BYTES: usize = 4 << 20;
+/// Most values of one file: what a value takes in memory is many times what it takes in the file.
+pub const MAX_VALUES: usize = 250_000;
+/// Most entries of one list.
+pub const MAX_ENTRIES: usize = 10_000;
 /// Deepest nesting of collections.
 pub const MAX_NESTING: usize = 64;
 
@@ -111,6 +115,8 @@ enum Frame {
         start: usize,
         block: bool,
         items: Vec<Node>,
+        /// That there are too many entries was told.
+        full: bool,
     },
     Mapping {
         start: usize,
@@ -142,12 +148,21 @@ struct Builder<'t> {
     frames: Vec<Frame>,
     root: Option<Node>,
     documents: usize,
+    values: usize,
     problems: Vec<Problem>,
 }
 
 impl<'t> Builder<'t> {
     fn new(file: FileId, text: &'t str) -> Self {
-        Builder { file, text, frames: Vec::new(), root: None, documents: 0, problems: Vec::new() }
+        Builder {
+            file,
+            text,
+            frames: Vec::new(),
+            root: None,
+            documents: 0,
+            values: 0,
+            problems: Vec::new(),
+        }
     }
 
     fn mark(&self, start: usize, end: usize) -> Mark {
@@ -166,6 +181,10 @@ impl<'t> Builder<'t> {
 
     fn refuse(&mut self, mark: Mark, message: impl Into<String>, fix: impl Into<String>) {
         self.problems.push(Problem::error(mark, message).code(code::YAML_UNSUPPORTED).fix(fix));
+    }
+
+    fn limit(&mut self, mark: Mark, message: String, fix: &str) {
+        self.problems.push(Problem::error(mark, message).code(code::LIMIT).fix(fix));
     }
 
     fn stop(mut self, error: &ScanError) -> (Option<Node>, Vec<Problem>) {
@@ -187,7 +206,7 @@ impl<'t> Builder<'t> {
                 self.refuse_tag(tag.is_some(), &span);
                 let start = self.sequence_start(style, &span);
                 let block = style == StructureStyle::Block;
-                self.frames.push(Frame::Sequence { start, block, items: Vec::new() });
+                self.frames.push(Frame::Sequence { start, block, items: Vec::new(), full: false });
             }
             Event::MappingStart(style, _, tag) => {
                 self.refuse_tag(tag.is_some(), &span);
@@ -323,7 +342,7 @@ impl<'t> Builder<'t> {
         let Some(frame) = self.frames.pop() else { return };
         // A vector starts with room for four; most mappings and lists hold less.
         let node = match frame {
-            Frame::Sequence { start, block, mut items } => {
+            Frame::Sequence { start, block, mut items, .. } => {
                 items.shrink_to_fit();
                 let end = self.end_of(start, block, end, items.last());
                 Node::new(Value::Sequence(items), self.mark(start, end))
@@ -354,10 +373,28 @@ impl<'t> Builder<'t> {
 
     /// Puts a finished node where it belongs: the root, a list, or a mapping's key or value.
     fn place(&mut self, node: Node) {
+        self.values += 1;
+        let too_many = self.values > MAX_VALUES && !self.frames.is_empty();
+        if self.values == MAX_VALUES + 1 {
+            let message = format!("the file holds more than {MAX_VALUES} values");
+            self.limit(node.mark, message, "split it into includes");
+        }
         match self.frames.last_mut() {
             None if self.root.is_none() => self.root = Some(node),
             None => {}
-            Some(Frame::Sequence { items, .. }) => items.push(node),
+            Some(Frame::Sequence { .. }) if too_many => {}
+            Some(Frame::Mapping { pending, .. }) if too_many => {
+                let key = Key { name: Name::Repeated, mark: node.mark };
+                *pending = if pending.is_some() { None } else { Some(key) };
+            }
+            Some(Frame::Sequence { items, full, .. }) => {
+                if items.len() < MAX_ENTRIES {
+                    items.push(node);
+                } else if !std::mem::replace(full, true) {
+                    let message = format!("a list has more than {MAX_ENTRIES} entries");
+                    self.limit(node.mark, message, "split it");
+                }
+            }
             Some(Frame::Mapping { pending, .. }) if pending.is_none() => {
                 let key = self.key(&node);
                 if let Some(Frame::Mapping { pending, .. }) = self.frames.last_mut() {

@@ -1,5 +1,7 @@
 //! `needs`: the jobs a job waits for in place of its stage's barrier.
 
+use std::collections::HashMap;
+
 use libloom_contract::graph::Need;
 
 use crate::check::Checker;
@@ -11,14 +13,14 @@ use crate::tree::{Kind, Node};
 pub(crate) fn needs(check: &mut Checker<'_>, node: &Node) -> Option<Vec<(Need, Mark)>> {
     let items = check.sequence(node, "needs")?;
     let mut needs: Vec<(Need, Mark)> = Vec::with_capacity(items.len());
+    let mut seen: HashMap<String, Mark> = HashMap::new();
     for item in items {
         let Some((need, mark)) = need(check, item) else { continue };
-        match needs.iter().find(|(earlier, _)| earlier.job == need.job) {
-            Some((_, first)) => {
+        match seen.insert(need.job.clone(), mark) {
+            Some(first) => {
                 let problem = Problem::error(mark, format!("job \"{}\" is needed twice", need.job));
-                check.note(
-                    problem.fix("remove one of the two").related(*first, "first needed here"),
-                );
+                check
+                    .note(problem.fix("remove one of the two").related(first, "first needed here"));
             }
             None => needs.push((need, mark)),
         }

@@ -2,7 +2,7 @@
 
 use libloom_contract::graph::{Condition, Expression, Rule, When};
 
-use crate::check::{Checker, inside};
+use crate::check::{Checker, MAX_PATTERNS, inside};
 use crate::keywords::{artifacts, policy, variables};
 use crate::problem::{Problem, code};
 use crate::tree::{Kind, Node};
@@ -121,7 +121,12 @@ fn job_rule(check: &mut Checker<'_>, node: &Node) -> Option<Rule> {
 /// Parses the text of a condition; a mistake is shown at its own place within the text.
 fn condition(check: &mut Checker<'_>, node: &Node) -> Option<Condition> {
     let text = node.as_string()?;
-    match libloom_rules::parse(text) {
+    let Some(parsed) = check.condition(text) else {
+        let message = format!("the conditions hold more than {MAX_PATTERNS} regular expressions");
+        check.note(Problem::error(node.mark, message).code(code::LIMIT).fix("use fewer"));
+        return Some(Condition { text: None, expression: Expression::Null });
+    };
+    match parsed {
         Ok(expression) => Some(Condition { text: Some(text.to_owned()), expression }),
         Err(error) => {
             let mark = inside(node, check.sources.slice(node.mark), error.range.clone());

@@ -8,7 +8,7 @@ use libloom_variables::{MAX_VALUE, circles, fold};
 
 use crate::check::Checker;
 use crate::keywords::literal::looks_secret;
-use crate::names::is_variable;
+use crate::names::{chain, is_variable};
 use crate::problem::{Problem, code};
 use crate::source::{Mark, Sources};
 use crate::tree::{Mapping, Node};
@@ -106,7 +106,7 @@ pub(crate) fn check_cycles(check: &mut Checker<'_>, variables: &[Variable], mark
 pub(crate) fn note_cycle(check: &mut Checker<'_>, members: &[&str], mark: Mark) {
     let names: Vec<String> =
         members.iter().chain(members.first()).map(|name| format!("${name}")).collect();
-    let message = format!("variables refer to each other in a circle: {}", names.join(" -> "));
+    let message = format!("variables refer to each other in a circle: {}", chain(&names));
     let problem = Problem::error(mark, message).code(code::VARIABLE_CYCLE);
     check.note(problem.fix("remove one of the references"));
 }

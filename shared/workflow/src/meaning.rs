@@ -1,12 +1,10 @@
 //! What workflows mean: layers, merging, copies, conditions, the digest.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use std::collections::BTreeMap;
 use std::io;
 
+use crate::{Compiled, Files, compile, short};
 use libloom_contract::graph::{Edge, Graph, Layer, Node, Provider, ScriptSection};
-use libloom_workflow::{Compiled, Files, compile, short};
 
 /// Compiles files by path; the workflow is `.loom/workflow.yml`.
 fn compile_files(files: &[(&str, &str)]) -> Compiled {
@@ -248,7 +246,7 @@ a: {stage: ci, script: [make], rules: [{if: '$A == \"x\"'}], timeout: 90s}
 fn the_digest_is_of_the_meaning_alone() {
     let original = graph(DIGESTED);
     assert_eq!(original.digest.len(), 64);
-    assert_eq!(original.digest, libloom_workflow::digest(&original));
+    assert_eq!(original.digest, crate::digest(&original));
     let same = "# a comment
 stages: [ci]
 a:
@@ -312,7 +310,7 @@ fn what_is_no_text_is_told_with_its_place() {
     );
     assert!(told(b"a: \0b\n").contains(":1:4: WF_YAML_SYNTAX /a: a NUL character"));
     assert!(told("a: \u{feff}b\n".as_bytes()).contains("byte order mark"));
-    assert!(told(&vec![b'#'; libloom_workflow::MAX_BYTES + 1]).contains("larger than 4 MiB"));
+    assert!(told(&vec![b'#'; crate::MAX_BYTES + 1]).contains("larger than 4 MiB"));
     assert!(told(&b"[".repeat(100)).contains("WF_LIMIT : nested more than 64 levels deep"));
 }
 
