@@ -15,6 +15,7 @@
     reason = "a benchmark is a program of its own, without `entry`"
 )]
 
+mod archive;
 mod bench;
 mod capture;
 mod check;
@@ -41,7 +42,7 @@ use crate::{bench::Bench, programs::Programs, table::Row};
 /// A benchmark: its name on the command line, and what it does.
 type Named = (&'static str, fn(&Bench) -> io::Result<Vec<Row>>);
 
-const ALL: [Named; 10] = [
+const ALL: [Named; 11] = [
     ("start", start::run),
     ("check", check::run),
     ("jobs", jobs::run),
@@ -50,6 +51,7 @@ const ALL: [Named; 10] = [
     ("capture", capture::run),
     ("redact", redact::run),
     ("snapshot", snapshot::run),
+    ("archive", archive::run),
     ("reflink", snapshot::reflink),
     ("million", snapshot::million),
 ];

@@ -15,6 +15,7 @@ const COMMANDS: &[&str] = &[
     "loom-snapshot",
     "loom-run",
     "loom-logs",
+    "loom-artifacts",
     "loom-clean",
     "loom-shell",
 ];

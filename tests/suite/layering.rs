@@ -87,6 +87,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("loom-logs", &["libloom-console", "libloom-contract", "libloom-entry", "libloom-record"]),
+    (
+        "loom-artifacts",
+        &[
+            "libloom-archive",
+            "libloom-console",
+            "libloom-contract",
+            "libloom-entry",
+            "libloom-record",
+        ],
+    ),
     ("loom-tests", &[]),
     ("loom-benches", &["libloom-contract", "libloom-redact", "libloom-testkit"]),
 ];
@@ -102,6 +112,7 @@ const LIGHT: &[(&str, &[&str])] = &[
     ("loom-snapshot", &["tokio", "bollard"]),
     ("loom-shell", &["tokio", "bollard", "git2", "libgit2-sys"]),
     ("loom-logs", &["tokio", "bollard", "git2", "libgit2-sys"]),
+    ("loom-artifacts", &["tokio", "bollard", "git2", "libgit2-sys"]),
 ];
 
 #[test]

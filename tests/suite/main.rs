@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod alias;
+mod artifacts;
 mod check;
 mod check_many;
 mod clean;

@@ -107,6 +107,7 @@ pub fn plan(run: &Run, siblings: &Siblings) -> Result<Plan, Trouble> {
     secrets::hide_all(run, &graph);
     let plan = decide(run, graph, selection, || rules::files_of(run))?;
     restore_finished(run, &plan.graph)?;
+    hand_on_variables(run, &plan.graph);
     Ok(plan)
 }
 
@@ -168,6 +169,22 @@ fn restore_finished(run: &Run, graph: &Graph) -> Result<(), Trouble> {
         })?;
     }
     Ok(())
+}
+
+/// Jobs that an earlier run has finished have left variables for those that follow.
+fn hand_on_variables(run: &Run, graph: &Graph) {
+    let Some(earlier) = &run.earlier else { return };
+    for node in &graph.nodes {
+        let Some(run_id) = earlier.finished_in(&node.id) else { continue };
+        let hidden = run.handed.take_over(node, &run.layout.run(run_id).job(&node.id));
+        if !hidden.is_empty() {
+            let names = hidden.join("`, `");
+            run.display.note(format_args!(
+                "`{names}` of job `{}` held a secret and was not recorded: jobs run without it",
+                node.id
+            ));
+        }
+    }
 }
 
 fn compile_again_if_changed(

@@ -4,6 +4,7 @@
 //! thread looks at a few times a second ([`board`]), and only where there is a terminal.
 
 mod board;
+mod report;
 mod stream;
 mod summary;
 mod words;

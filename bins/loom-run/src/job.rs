@@ -11,6 +11,7 @@ use libloom_contract::{
     event::{Event, EventKind, PhaseCode, Section},
     graph::{Graph, Node, Provider},
     logs::JobSummary,
+    reports::TestReport,
     version,
 };
 use libloom_record::{attempts::earlier, events::EventLog};
@@ -48,6 +49,8 @@ pub struct JobResult {
     pub failing: Option<FailingStep>,
     /// Events to look at, absolute; empty when nothing failed.
     pub failing_events: PathBuf,
+    /// What its test reports say.
+    pub tests: Option<TestReport>,
 }
 
 impl JobResult {
@@ -63,6 +66,7 @@ impl JobResult {
             steps: 0,
             failing: None,
             failing_events: PathBuf::new(),
+            tests: None,
         }
     }
 }
@@ -100,7 +104,9 @@ impl<'a> Attempt<'a> {
 
 /// Runs a job once and records it. Trouble with the record is a failure of the job.
 pub fn run(attempt: &Attempt<'_>) -> JobResult {
-    let Attempt { run, node, number, .. } = *attempt;
+    let Attempt { run, graph, node, number, .. } = *attempt;
+    let given = run.handed.give(node, &graph.stages, &run.overrides);
+    let attempt = &Attempt { node: given.as_ref().unwrap_or(node), ..*attempt };
     let started = Instant::now();
     let began = Some((Timestamp::now(), number));
     let outcome = attempt.open().and_then(|mut log| {
@@ -108,14 +114,15 @@ pub fn run(attempt: &Attempt<'_>) -> JobResult {
         let duration_ms = milliseconds(started.elapsed());
         point_to_failure(&mut log, &execution);
         let events = failing_events(run, &log);
+        let tests = log.manifest.tests.clone();
         log.close(&summary(node, &execution, began, duration_ms))?;
-        Ok((execution, events, duration_ms))
+        Ok((execution, (events, tests), duration_ms))
     });
-    let (execution, failing_events, duration_ms) = outcome.unwrap_or_else(|error| {
+    let (execution, (failing_events, tests), duration_ms) = outcome.unwrap_or_else(|error| {
         let execution = Execution::of(run.hidden(&loom_error(&error)));
         let duration_ms = milliseconds(started.elapsed());
         close_broken(run, &summary(node, &execution, began, duration_ms));
-        (execution, PathBuf::new(), duration_ms)
+        (execution, (PathBuf::new(), None), duration_ms)
     });
     JobResult {
         verdict: execution.verdict,
@@ -127,6 +134,7 @@ pub fn run(attempt: &Attempt<'_>) -> JobResult {
         steps: execution.steps_begun,
         failing: execution.failing,
         failing_events,
+        tests,
     }
 }
 
@@ -150,8 +158,9 @@ fn phases(attempt: &Attempt<'_>, log: &mut JobLog<'_>) -> io::Result<Execution> 
             .unwrap_or_else(|error| Execution::of(loom_error(&error)));
         if extraction::is_wanted(node, &execution) {
             let phase = PhaseCode::JobArtifactRestore;
+            let ended = execution.verdict.clone();
             let extracted =
-                log.phase(phase, |log| extraction::run(run, node, &ready.workspace, log))?;
+                log.phase(phase, |log| extraction::run(attempt, &ready.workspace, &ended, log))?;
             execution.take_failure_of(extracted.0);
         }
     }
@@ -229,13 +238,8 @@ fn note_provider(
 
 /// Keywords of the job that this build does not act on, in words: nothing is ignored silently.
 pub fn notes(node: &Node) -> Vec<String> {
-    let artifacts = node.artifacts.as_ref();
     let not_built = [
         (!node.cache.is_empty(), "`cache` is not built yet: the job runs as if it had missed"),
-        (
-            artifacts.is_some_and(|artifacts| artifacts.reports.is_some()),
-            "`artifacts.reports` is not built yet: reports are not read",
-        ),
         (
             node.runner_pool.is_some(),
             "`runner_pool` is for remote runs; a local run does not act on it",

@@ -174,6 +174,8 @@ fn empty_manifest(job_id: &str) -> JobManifest {
         steps: Vec::new(),
         system_sections: Vec::new(),
         artifacts: None,
+        tests: None,
+        dotenv: None,
         attempts: 0,
         earlier_attempts: Vec::new(),
         finished_in: None,

@@ -27,6 +27,7 @@ mod place;
 mod processes;
 mod providers;
 mod repeat;
+mod reports;
 mod rules;
 mod run;
 mod schedule;

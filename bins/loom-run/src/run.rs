@@ -22,6 +22,7 @@ use crate::{
     cancel::{Cancel, Cause},
     display::Display,
     processes::Registry,
+    reports::Handed,
     selection::SelectionArgs,
     steps::ended_by,
     verdict::Verdict,
@@ -86,6 +87,8 @@ pub struct Run {
     pub facts: OnceLock<Facts>,
     /// The isolated workspace, once it is made.
     pub snapshot: OnceLock<Snapshot>,
+    /// Variables that jobs have left for later ones.
+    pub handed: Handed,
     /// Hides the values of secrets, once it is known which there are.
     pub redactor: OnceLock<Redactor>,
 }

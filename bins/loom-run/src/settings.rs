@@ -18,8 +18,8 @@ use libloom_record::phases::PhaseLedger;
 use libloom_variables::Override;
 
 use crate::{
-    Args, again::Earlier, cancel::Cancel, display::Display, place, processes::Registry, run::Run,
-    steps::JOB_OUTPUT_BYTES_MAX,
+    Args, again::Earlier, cancel::Cancel, display::Display, place, processes::Registry,
+    reports::Handed, run::Run, steps::JOB_OUTPUT_BYTES_MAX,
 };
 
 /// What a run is made of.
@@ -85,6 +85,7 @@ impl Settings {
             snapshot: OnceLock::new(),
             facts: OnceLock::new(),
             redactor: OnceLock::new(),
+            handed: Handed::default(),
             repo_root: self.root,
             id,
         }

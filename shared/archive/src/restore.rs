@@ -145,9 +145,12 @@ pub fn restore_some(
     target.refuse_existing(&items)?;
     let left = target.take_copies(job, &items)?;
     target.take_archived(job, &left)?;
+    // The one path that never has a copy: it would have the archive's name.
+    let namesake = job.artifacts_archive();
+    let missed = left.iter().filter(|item| job.artifacts().join(&item.path) != namesake).count();
     Ok(Restored {
         bytes: items.iter().map(|item| item.entry.size).sum(),
-        from_archive: left.len(),
+        from_archive: missed,
         paths: items.into_iter().map(|item| item.path).collect(),
     })
 }

@@ -137,7 +137,7 @@ fn what_the_copies_lack_comes_from_the_archive_hard_links_too() {
     let job = Job::new(vec![file("a", "one"), file("artifacts.tar.gz", "own"), file("b", "one")]);
     job.copy("a", "oni");
     job.archive(&[("../evil", "x"), ("a", "one"), ("artifacts.tar.gz", "own"), ("b", "=a")]);
-    assert_eq!(job.restore().unwrap().from_archive, 3);
+    assert_eq!(job.restore().unwrap().from_archive, 2);
     assert_eq!([job.read("a"), job.read("b"), job.read("artifacts.tar.gz")], ["one", "one", "own"]);
     assert!(!job.into.parent().unwrap().join("evil").exists());
     let time = fs::metadata(job.into.join("b")).unwrap().mtime();

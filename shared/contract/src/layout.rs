@@ -32,6 +32,7 @@
 //!         ├── system/<section>/
 //!         │   ├── events.jsonl
 //!         │   └── summary.json                                           SectionSummary
+//!         ├── dotenv.json              variables for later jobs              DotenvDocument
 //!         ├── artifacts.json                                             ArtifactManifest
 //!         ├── artifacts/<path>…         extracted files
 //!         ├── artifacts/artifacts.tar.gz
@@ -299,6 +300,11 @@ impl JobLayout {
     /// Folder of all earlier attempts.
     pub fn attempts(&self) -> PathBuf {
         self.folder.join("attempts")
+    }
+
+    /// Variables for later jobs, from `reports.dotenv`.
+    pub fn dotenv(&self) -> PathBuf {
+        self.folder.join("dotenv.json")
     }
 
     /// An earlier attempt, from 1, laid out like the job itself.

@@ -21,6 +21,7 @@ pub mod logs;
 pub mod message;
 pub mod quantity;
 pub mod receipt;
+pub mod reports;
 pub mod schema;
 pub mod snapshot;
 pub mod snapshot_diff;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::{PhaseCode, Section},
     graph::Provider,
+    reports::{DotenvEntry, TestReport},
     status::{Reason, Status},
     store::Document,
     time::Timestamp,
@@ -326,6 +327,12 @@ pub struct JobManifest {
     /// What was extracted, where something was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<ArtifactsEntry>,
+    /// What `reports.junit` says, where the job has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestReport>,
+    /// Variables for later jobs, where `reports.dotenv` has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dotenv: Option<DotenvEntry>,
     /// How often the job was tried, this attempt included; 0 for a job that never ran.
     #[serde(default)]
     pub attempts: u32,

@@ -6,7 +6,7 @@
 use schemars::{Schema, schema_for};
 
 use crate::{
-    artifacts::ArtifactManifest,
+    artifacts::{ArtifactDiff, ArtifactManifest, ArtifactVerification, ListedArtifacts},
     evaluation::Evaluation,
     event::Event,
     graph::Graph,
@@ -16,6 +16,7 @@ use crate::{
     },
     message::Message,
     receipt::{CheckReceipt, RunReceipt},
+    reports::DotenvDocument,
     snapshot::Snapshot,
     snapshot_diff::SnapshotDiff,
     store::Document,
@@ -23,6 +24,8 @@ use crate::{
 
 /// The `kind` under which the schema of `events.jsonl` records is listed.
 pub const EVENT: &str = "loom-event";
+/// The name under which the schema of `loom artifacts list --json` is listed.
+pub const ARTIFACTS_LIST: &str = "loom-artifacts-list";
 /// The `kind` under which the schema of `--events` records is listed.
 pub const MESSAGE: &str = "loom-message";
 
@@ -48,6 +51,10 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         of::<StepSummary>(),
         of::<SectionSummary>(),
         of::<ArtifactManifest>(),
+        of::<DotenvDocument>(),
+        of::<ArtifactVerification>(),
+        of::<ArtifactDiff>(),
+        (ARTIFACTS_LIST, schema_for!(Vec<ListedArtifacts>)),
         (EVENT, schema_for!(Event)),
         (MESSAGE, schema_for!(Message)),
     ]

@@ -256,6 +256,16 @@ fn edited(compiled: &Compiled, edits: &[&Edit]) -> BTreeMap<String, String> {
     texts
 }
 
+/// Written by hand from the manual, as the expected diagnostics are.
+#[test]
+fn every_keyword_reaches_the_graph_with_its_meaning() {
+    let file = folder().join("good/every-keyword.yml");
+    let graph = compile_fixture(&file).graph.unwrap().without_provenance();
+    let expected = fs::read_to_string(file.with_extension("graph.json")).unwrap();
+    let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
+    assert_eq!(serde_json::to_value(&graph).unwrap(), expected);
+}
+
 /// What is wrong, without the places: an edit moves what stands behind it.
 fn told(compiled: &Compiled) -> Vec<(String, String)> {
     let told = compiled.diagnostics.iter();

@@ -71,11 +71,15 @@ stages: [ci]
 variables: {PATH: '/root:$PATH', X: '$$X'}
 default: {variables: {PATH: '/default:$PATH', X: 'a$X'}}
 .t: {variables: {PATH: '/template:${PATH}'}}
+.u: {variables: {PATH: '/other:${PATH}'}}
 a: {stage: ci, extends: .t, script: [x], variables: {PATH: '/job:$PATH'}}
+b: {stage: ci, extends: [.t, .u], script: [x], variables: {PATH: '/job:$PATH'}}
 ",
     );
     let a = node(&graph, "a");
     assert_eq!(value(a, "PATH"), "/job:/template:/default:/root:$PATH");
+    let b = node(&graph, "b");
+    assert_eq!(value(b, "PATH"), "/job:/other:/template:/default:/root:$PATH");
     assert_eq!(value(a, "X"), "a$$X");
 }
 
@@ -219,6 +223,7 @@ a:
   image: alpine
   resources: {cpus: 1.5, memory: 1g}
 b: {stage: ci, script: [x], retry: {max: 1, when: always}, allow_failure: false, artifacts: null}
+c: {stage: ci, script: [x], retry: {max: 1, when: [timeout, always, signal]}}
 ",
     );
     let a = node(&graph, "a");
@@ -233,6 +238,7 @@ b: {stage: ci, script: [x], retry: {max: 1, when: always}, allow_failure: false,
     assert_eq!((resources.cpus_milli, resources.memory_bytes), (Some(1500), Some(1 << 30)));
     let b = node(&graph, "b");
     assert!(b.policy.retry.as_ref().unwrap().when.is_empty());
+    assert!(node(&graph, "c").policy.retry.as_ref().unwrap().when.is_empty());
     assert!(b.policy.allow_failure.is_none() && b.artifacts.is_none());
 }
 
@@ -240,6 +246,7 @@ const DIGESTED: &str = "version: v1
 stages: [ci]
 variables: {A: x, B: y}
 a: {stage: ci, script: [make], rules: [{if: '$A == \"x\"'}], timeout: 90s}
+b: {stage: ci, script: [x], parallel: {matrix: [{OS: [l, m], ARCH: [x, y]}]}, invariant: {z: 1, y: 1.50}}
 ";
 
 #[test]
@@ -249,6 +256,11 @@ fn the_digest_is_of_the_meaning_alone() {
     assert_eq!(original.digest, crate::digest(&original));
     let same = "# a comment
 stages: [ci]
+b:
+  invariant: {y: 1.5, z: 1}
+  parallel: {matrix: [{ARCH: [x, y], OS: [l, m]}]}
+  script: [x]
+  stage: ci
 a:
   timeout: 1m30s
   rules:

@@ -95,4 +95,47 @@ mod tests {
         assert_eq!(nearest("tags", known), None);
         assert_eq!(nearest("x", known), None);
     }
+
+    #[test]
+    fn distances_count_edits_and_swaps_of_neighbours() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abc", "ABC", 0),
+            ("kitten", "sitting", 3),
+            ("abcd", "abdc", 1),
+            ("abcd", "bacd", 1),
+            ("abcd", "abxd", 1),
+            ("abcd", "xabcd", 1),
+            ("abcd", "bcd", 1),
+            ("abcdef", "badcfe", 3),
+            ("ca", "abc", 3),
+            ("ééé", "éé", 1),
+        ] {
+            assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_nearness_grows_with_the_name() {
+        assert_eq!(nearest("abcd", ["abxy", "abcx"]), Some("abcx"));
+        assert_eq!(nearest("abcd", ["abxy"]), None);
+        assert_eq!(nearest("abcde", ["abcxy"]), Some("abcxy"));
+        assert_eq!(nearest("abcdefgh", ["abcdexyz"]), None);
+        assert_eq!(nearest("abcde", ["abcdy", "abcdx"]), Some("abcdx"));
+        assert_eq!(nearest("abc", ["abc"]), None);
+    }
+
+    #[test]
+    fn of_a_long_chain_only_the_ends_are_told() {
+        let names: Vec<String> = (0..21).map(|i| i.to_string()).collect();
+        let whole = |count: usize| names[..count].join(" -> ");
+        assert_eq!(chain(&names[..2]), "0 -> 1");
+        assert_eq!(chain(&names[..20]), whole(20));
+        assert_eq!(
+            chain(&names),
+            format!("{} -> (1 more) -> {}", whole(10), names[11..].join(" -> "))
+        );
+    }
 }

@@ -58,3 +58,44 @@ fn child_at(node: &Node, mark: Mark) -> Option<(String, &Node, bool)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::FileId;
+    use crate::yaml;
+
+    /// The pointer to the `length` bytes at the first `word` of a text.
+    fn pointer(text: &str, word: &str) -> String {
+        let tree = yaml::parse(FileId(0), text).0.unwrap();
+        let at = text.find(word).unwrap();
+        let mark = |at: usize| u32::try_from(at).unwrap();
+        pointer_to(&tree, Mark { file: FileId(0), start: mark(at), end: mark(at + word.len()) })
+    }
+
+    #[test]
+    fn a_place_belongs_to_the_smallest_value_around_it() {
+        let text = "a: [x, yy, {k: z}]\nb:\n  c/d~: 1\n  e: !t f\ng: &h [i, &j k]\n";
+        for (word, expected) in [
+            ("a", "/a"),
+            ("[x, yy, {k: z}]", "/a"),
+            ("x", "/a/0"),
+            ("yy", "/a/1"),
+            ("y", "/a/1"),
+            ("k", "/a/2/k"),
+            ("z", "/a/2/k"),
+            (", {", "/a"),
+            ("c/d~", "/b/c~1d~0"),
+            ("1", "/b/c~1d~0"),
+            ("!t", "/b/e"),
+            ("f", "/b/e"),
+            ("&h", "/g"),
+            ("i", "/g/0"),
+            ("&j", "/g/1"),
+            ("k]", "/g"),
+            ("1\n  e", "/b"),
+        ] {
+            assert_eq!(pointer(text, word), expected, "{word:?}");
+        }
+    }
+}

@@ -192,6 +192,8 @@ fn job_manifest() -> JobManifest {
         }],
         system_sections: Vec::new(),
         artifacts: None,
+        tests: None,
+        dotenv: None,
         attempts: 1,
         earlier_attempts: Vec::new(),
         finished_in: None,

@@ -8,8 +8,11 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use libloom_console::{
     Label, Paint, display_width, fit, fit_middle, pad, printable, shown_line, size,
 };
-use libloom_contract::{Reason, Status, graph::Node, logs::JobCounts, receipt::JOBS_LISTED_MAX};
+use libloom_contract::{
+    Reason, Status, graph::Node, logs::JobCounts, receipt::JOBS_LISTED_MAX, reports::TestReport,
+};
 
+use super::report;
 use super::words::{because, duration, grouped, label, listed, meaning};
 use crate::{job::JobResult, steps::FailingStep, verdict::Verdict};
 
@@ -30,6 +33,8 @@ pub struct Summary {
     rows: Vec<Row>,
     not_run_by_cause: BTreeMap<String, usize>,
     details: Vec<Detail>,
+    /// What test reports say, of jobs that have some, by place in the graph.
+    tests: BTreeMap<usize, (String, TestReport)>,
     /// Failing jobs beyond those with details.
     more_failed: usize,
     cpu: Duration,
@@ -94,6 +99,10 @@ impl Summary {
         if result.peak_rss_bytes > self.peak.0 {
             self.peak = (result.peak_rss_bytes, printable(&node.label).into_owned());
         }
+        if let Some(tests) = &result.tests {
+            let label = printable(&node.label).into_owned();
+            self.tests.insert(place, (label, tests.clone()));
+        }
         let time = Duration::from_millis(result.duration_ms);
         let took = Some(Took { time, cpu, peak_bytes: result.peak_rss_bytes });
         self.rows.push(Row { forgiven, took, ..row(place, node, &result.verdict, at) });
@@ -139,6 +148,9 @@ impl Summary {
             self.causes(&mut text, Status::Skipped);
             self.causes(&mut text, Status::Cancelled);
             self.slowest(&mut text);
+        }
+        for (label, tests) in self.tests.values() {
+            report::push(&mut text, label, tests, paint, columns);
         }
         for detail in &self.details {
             detail.push(&mut text, paint);

@@ -428,6 +428,9 @@ impl Work<'_> {
             steps: parts.steps.iter().map(|step| step.entry.clone()).collect(),
             system_sections: parts.sections.clone(),
             artifacts: self.artifacts(),
+            // What was read is only in the manifest that was never written.
+            tests: None,
+            dotenv: None,
             attempts: summary.attempt,
             earlier_attempts: self.earlier_attempts(),
             finished_in: None,

@@ -6,7 +6,7 @@ use libloom_rules::Globs;
 use crate::check::Checker;
 use crate::keywords::{OUTCOMES, policy};
 use crate::problem::{Problem, code};
-use crate::quantity::duration_ms;
+use crate::quantity::expiry_s;
 use crate::tree::{Kind, Node};
 
 const KEYS: &[&str] = &["paths", "exclude", "when", "name", "expire_in", "reports"];
@@ -92,7 +92,7 @@ fn expire_in(check: &mut Checker<'_>, node: &Node) -> Option<u64> {
     if text == "never" {
         return None;
     }
-    let seconds = duration_ms(text).map(|ms| ms / 1000);
+    let seconds = expiry_s(text);
     if seconds.is_none() {
         let problem = Problem::error(node.mark, format!("\"{text}\" is not a duration"));
         check.note(problem.fix("write it as \"30 days\", \"12h\" or \"never\""));
