@@ -1,6 +1,7 @@
 //! `loom snapshot create`: makes one snapshot and records it.
 
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use libloom_entry::{Context, Failure, OrFail};
 use rustix::fs::{Mode, OFlags, openat, symlinkat};
 
 use crate::baseline;
-use crate::changed::ChangedArgs;
+use crate::changed::{ChangedArgs, path_text};
 use crate::checkout::{Revision, copy_commit};
 use crate::destination::{Destination, Places};
 use crate::errors::cannot_write;
@@ -22,7 +23,7 @@ use crate::git::Git;
 use crate::listing::open_root;
 use crate::progress::Progress;
 use crate::questions::Questions;
-use crate::records::{Known, Records, entries};
+use crate::records::{Known, Records, entries, root_of};
 use crate::repository::{Repository, ask_where};
 use crate::transfer::Transfer;
 use crate::watch::{Display, error_message};
@@ -82,7 +83,7 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> Result<u8, Failure> {
                 false => context.console.out(&record.path)?,
             }
             if !args.events {
-                hint_at_many(context, Path::new(&record.repo_root));
+                hint_at_many(context, &root_of(&record));
             }
             Ok(exit::DONE)
         }
@@ -340,12 +341,14 @@ fn record(
         (_, None, true) => Method::Reflink,
         (_, None, false) => Method::Copy,
     };
+    let root = path_text(repository.root.as_os_str().as_bytes());
     Snapshot {
         schema_version: version::SNAPSHOT.to_string(),
         kind: Snapshot::KIND.to_owned(),
         id,
         path: place.to_string_lossy().into_owned(),
-        repo_root: repository.root.to_string_lossy().into_owned(),
+        repo_root: root.path,
+        repo_root_bytes: root.bytes,
         run_id: args.run_id.clone(),
         rev: args.at.clone(),
         created_at: Timestamp::now(),

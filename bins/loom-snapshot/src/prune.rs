@@ -182,6 +182,7 @@ mod tests {
             id: id.into(),
             path: String::new(),
             repo_root: String::new(),
+            repo_root_bytes: None,
             run_id: None,
             rev: None,
             created_at: Timestamp::now(),

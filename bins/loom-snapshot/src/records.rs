@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use libloom_contract::layout::{Layout, SNAPSHOT_RECORD_IN_GIT};
 use libloom_contract::snapshot::Snapshot;
 use libloom_contract::store;
@@ -14,6 +16,7 @@ use libloom_entry::{Context, Failure};
 use libloom_record::lock;
 
 use crate::destination::{PARTIAL, Places};
+use crate::git::path_of;
 use crate::remove::remove_tree;
 
 /// How the folders of snapshots begin that lie in the usual places.
@@ -64,9 +67,8 @@ impl Records {
                 }
             }
         }
-        let root = root.to_string_lossy();
         for folder in records.places.all().iter().flat_map(|place| entries(place)) {
-            if let Some(record) = unrecorded(&folder).filter(|record| record.repo_root == root) {
+            if let Some(record) = unrecorded(&folder).filter(|record| root_of(record) == root) {
                 records.add(record);
             }
         }
@@ -135,6 +137,15 @@ impl Records {
         let id = &known.record.id;
         remove_file(&self.layout.snapshot_baseline(id))?;
         remove_file(&self.layout.snapshot(id))
+    }
+}
+
+/// The work tree that a record is about.
+pub(crate) fn root_of(record: &Snapshot) -> PathBuf {
+    let bytes = record.repo_root_bytes.as_ref().and_then(|bytes| STANDARD.decode(bytes).ok());
+    match bytes {
+        Some(bytes) => path_of(&bytes).to_owned(),
+        None => PathBuf::from(&record.repo_root),
     }
 }
 
