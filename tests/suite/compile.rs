@@ -165,6 +165,7 @@ stages: [ci]
 default: {image: golang, variables: {A: low}}
 include: [{local: .loom/templates/t.yml}]
 job: {extends: .t, stage: ci, script: [make], variables: {A: high}}
+many: {stage: ci, script: [make], parallel: {matrix: [{A: [x, 'y-$A']}]}}
 ",
     )
     .write(".loom/templates/t.yml", ".t: {image: alpine}\n");
@@ -179,5 +180,10 @@ job: {extends: .t, stage: ci, script: [make], variables: {A: high}}
     explain("job.image").success().stdout(image);
     explain("job").success().stdout(contains(image).and(contains("variables.A: high")));
     explain("jbo").code(3).stderr(contains("no job `jbo`").and(contains("its jobs are job")));
+    let copy = "variables.A: y-low
+    from .loom/workflow.yml:6:63 (the matrix)
+    overrides low from .loom/workflow.yml:3:41 (default)
+";
+    explain("many-2.variables.A").success().stdout(copy);
     explain("job.cache").code(3).stderr(contains("no value at `cache`"));
 }

@@ -13,7 +13,10 @@ pub(crate) fn print(
     context: &Context,
 ) -> Result<u8, Failure> {
     let (job, key) = split(wanted);
-    let Some(values) = located.explain(job) else { return Err(unknown(job, graph)) };
+    let of_copy = || values_of_copy(job, located, graph);
+    let Some(values) = located.explain(job).or_else(of_copy) else {
+        return Err(unknown(job, graph));
+    };
     let chosen: Vec<&Explained> = values.iter().filter(|value| is_below(&value.key, key)).collect();
     if chosen.is_empty() {
         let what = format!("job `{job}` has no value at `{key}`");
@@ -23,6 +26,28 @@ pub(crate) fn print(
     let text: String = chosen.into_iter().map(describe).collect();
     context.console.out(&text)?;
     Ok(exit::DONE)
+}
+
+/// The values of `name-1` and the like: those of the job, and of its matrix above them.
+fn values_of_copy(id: &str, located: &Located, graph: &Graph) -> Option<Vec<Explained>> {
+    let node = graph.nodes.iter().find(|node| node.id == id)?;
+    let ends = id.rmatch_indices('-').map(|(at, _)| at);
+    let mut values = ends.into_iter().find_map(|end| located.explain(&id[..end]))?;
+    for variable in &node.variables {
+        let Some(origin) = variable.origin.clone() else { continue };
+        if origin.layer == Layer::Matrix {
+            lay_above(&mut values, format!("variables.{}", variable.name), &variable.value, origin);
+        }
+    }
+    Some(values)
+}
+
+fn lay_above(values: &mut Vec<Explained>, key: String, value: &str, origin: Origin) {
+    let below = values.iter().position(|other| other.key == key).map(|at| values.remove(at));
+    let overridden = below.map_or_else(Vec::new, |below| {
+        [(below.value, below.origin)].into_iter().chain(below.overridden).collect()
+    });
+    values.push(Explained { key, value: value.to_owned(), origin, overridden });
 }
 
 /// A template's name starts with a dot of its own.

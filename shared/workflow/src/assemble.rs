@@ -145,7 +145,9 @@ pub(crate) struct Frame {
 }
 
 /// The graph of checked jobs.
-pub(crate) fn graph(sources: &Sources, drafts: Vec<Draft>, frame: Frame) -> Graph {
+pub(crate) fn graph(sources: &Sources, mut drafts: Vec<Draft>, frame: Frame) -> Graph {
+    // Two copies may want one id; who gets it must not depend on the order of keys.
+    drafts.sort_by(|a, b| a.node.id.cmp(&b.node.id));
     let Frame { stages, rules: workflow_rules, variables } = frame;
     let mut taken: HashSet<String> = drafts.iter().map(|draft| draft.node.id.clone()).collect();
     let mut nodes = Vec::with_capacity(drafts.len());

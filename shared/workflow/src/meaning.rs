@@ -246,6 +246,7 @@ const DIGESTED: &str = "version: v1
 stages: [ci]
 variables: {A: x, B: y}
 a: {stage: ci, script: [make], rules: [{if: '$A == \"x\"'}], timeout: 90s}
+b: {stage: ci, script: [x], parallel: {matrix: [{OS: [l, m], ARCH: [x, y]}]}, invariant: {z: 1, y: 1.50}}
 ";
 
 #[test]
@@ -255,6 +256,11 @@ fn the_digest_is_of_the_meaning_alone() {
     assert_eq!(original.digest, crate::digest(&original));
     let same = "# a comment
 stages: [ci]
+b:
+  invariant: {y: 1.5, z: 1}
+  parallel: {matrix: [{ARCH: [x, y], OS: [l, m]}]}
+  script: [x]
+  stage: ci
 a:
   timeout: 1m30s
   rules:

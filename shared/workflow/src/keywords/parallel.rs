@@ -70,10 +70,13 @@ pub(crate) fn parallel(check: &mut Checker<'_>, node: &Node) -> Copies {
     Copies { copies, matrix: true }
 }
 
-/// All combinations of one matrix entry, the last variable changing fastest.
+/// All combinations of one matrix entry, the last variable by name changing fastest: how keys are
+/// ordered has no meaning, here as everywhere.
 fn combinations(check: &mut Checker<'_>, fields: &Mapping) -> Vec<Copy> {
     let mut copies = vec![Copy::default()];
-    for entry in fields.iter() {
+    let mut entries: Vec<&Entry> = fields.iter().collect();
+    entries.sort_by(|a, b| a.key.cmp(&b.key));
+    for entry in entries {
         let values = values(check, entry);
         let mut next = Vec::new();
         'full: for copy in &copies {
