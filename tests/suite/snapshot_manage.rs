@@ -202,6 +202,31 @@ fn a_record_that_a_killed_command_was_writing_is_removed_and_a_living_ones_is_no
 }
 
 #[test]
+fn repositories_whose_names_are_not_utf_8_are_told_apart() {
+    use std::os::unix::ffi::OsStrExt;
+    let sandbox = Sandbox::new();
+    let make = |name: &[u8]| {
+        let folder = sandbox.root().join(std::ffi::OsStr::from_bytes(name));
+        fs::create_dir(&folder).unwrap();
+        let mut git = sandbox.program("git".as_ref());
+        assert!(git.args(["init", "-q"]).current_dir(&folder).status().unwrap().success());
+        fs::write(folder.join("file"), "f").unwrap();
+        let mut create = sandbox.command("loom-snapshot");
+        let assert = create.arg("create").current_dir(&folder).assert().success();
+        let made = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+        fs::remove_dir_all(folder.join(".loom")).unwrap();
+        (folder, made.trim().to_owned())
+    };
+    let (first, second) = (make(b"name-\xff"), make(b"name-\xfe"));
+    for ((folder, own), (_, other)) in [(&first, &second), (&second, &first)] {
+        let mut list = sandbox.command("loom-snapshot");
+        let assert = list.arg("list").current_dir(folder).assert().success();
+        assert.stdout(contains(own.as_str()).and(contains(other.as_str()).not()));
+    }
+    sandbox.allow(Leftovers::AnyFile);
+}
+
+#[test]
 fn a_snapshot_whose_record_was_lost_is_found() {
     with_repo(|repo| {
         let workspace = snapshot(repo, &[]);

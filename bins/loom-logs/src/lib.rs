@@ -33,7 +33,7 @@ use libloom_record::{
     read::{self, ReadError},
 };
 
-/// Lists, shows and explains runs
+/// Lists, shows, explains and exports runs
 ///
 /// Without a subcommand, explains the latest run: which step of which job failed, with its last
 /// lines, and what to try. RUN is a run id, a part of one that no other has, or `latest`.

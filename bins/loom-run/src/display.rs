@@ -11,6 +11,7 @@ mod words;
 
 use std::{
     collections::HashMap,
+    fs,
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock},
     thread::{self, JoinHandle},
@@ -36,7 +37,7 @@ use self::{
 use crate::{attempts, job::JobResult, steps::FailingStep, verdict::Verdict};
 
 /// Jobs left out for one cause that are named when it happens; the summary counts all of them.
-const NOT_RUN_NAMED_MAX: usize = 20;
+const NOT_RUN_NAMED_MAX: usize = 10;
 
 /// Shows a run.
 #[derive(Debug)]
@@ -225,7 +226,8 @@ impl Display {
             .status(format_args!("job `{label}` {word}{allowed}{again} in {time}{because}"));
     }
 
-    fn word(&self, status: Status) -> String {
+    /// The word for an outcome, in its style.
+    pub fn word(&self, status: Status) -> String {
         self.console.err_paint().paint(label(status), status.word()).to_string()
     }
 
@@ -259,7 +261,10 @@ impl Display {
     pub fn summary(&self, workspace: &Path) {
         let Some(jobs) = self.jobs.get().filter(|_| !self.console.is_quiet()) else { return };
         let (paint, columns) = (self.console.err_paint(), self.console.err_columns());
-        let text = lock(&self.summary).text(jobs.began.elapsed(), paint, columns);
+        let mut summary = lock(&self.summary);
+        summary.unknown_below = own_peak_bytes();
+        let text = summary.text(jobs.began.elapsed(), paint, columns);
+        drop(summary);
         self.console.err_bytes(text.as_bytes());
         self.console.line(format_args!("workspace: {}", workspace.display()));
     }
@@ -282,6 +287,14 @@ impl Drop for Display {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// The largest memory that this process had.
+fn own_peak_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    number.unwrap_or(0) * 1024
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

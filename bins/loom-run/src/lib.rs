@@ -235,7 +235,7 @@ fn in_worker(
     let outcome = outcome?;
     run.display.summary(run.workspace());
     hint_at_missed_files(&run, context);
-    report(&outcome, context);
+    report(&run, &outcome, context);
     if let (Some(hint), false) =
         (aftermath::hint_at_kept_workspaces(&run.layout), context.console.is_quiet())
     {
@@ -293,20 +293,23 @@ fn move_into_workspace(run: &mut Run, context: &Context) -> Result<lock::RunLock
 }
 
 /// What is said last, before the receipt. Quiet, that is the final status alone.
-fn report(outcome: &Outcome, context: &Context) {
+fn report(run: &Run, outcome: &Outcome, context: &Context) {
     let console = &context.console;
     let trouble = outcome.trouble.as_ref().filter(|_| !console.is_quiet());
     if let Some(trouble) = trouble {
         tell(trouble, context);
     }
-    let word = outcome.verdict.status.word();
+    let word = run.display.word(outcome.verdict.status);
     let message = outcome.verdict.message.as_ref().filter(|_| trouble.is_none());
     match message.and_then(|message| message.lines().next()) {
         Some(message) => console.line(format_args!("{word}: {message}")),
         None => console.line(word),
     }
-    if outcome.verdict.status == Status::Failure && outcome.pipeline.is_some() {
-        console.hint("`loom logs` shows what failed and why, `loom shell JOB` opens a shell there");
+    let failing = outcome.pipeline.as_ref().and_then(|pipeline| pipeline.failing_job.as_ref());
+    if let Some(job) = failing.filter(|_| outcome.verdict.status == Status::Failure) {
+        console.hint(format_args!(
+            "`loom logs` shows what failed and why, `loom shell {job}` opens a shell there"
+        ));
     }
 }
 

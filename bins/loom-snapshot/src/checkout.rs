@@ -203,12 +203,14 @@ fn check_out(
         "-c",
         "checkout.workers=0",
         "read-tree",
+        "-v",
         "--reset",
         "-u",
         "--no-recurse-submodules",
         commit,
     ];
-    let done = git.start(&args)?.finish_unless(|| request.progress.is_stopping());
+    let git = git.clone().with("GIT_PROGRESS_DELAY", "0");
+    let done = git.start(&args)?.finish_telling(request.progress);
     request.progress.check()?;
     done.map_err(|failure| {
         failure.context("cannot check the commit out").hint(
@@ -233,8 +235,8 @@ fn counts(index: &Index, request: &Request<'_>) -> Counts {
         counts.tracked += 1;
         counts.symlinks += u64::from(entry.is_symlink());
         counts.bytes += entry.stat.size();
-        request.progress.add_file();
     }
+    request.progress.set_files(counts.tracked, counts.tracked);
     request.progress.add_bytes(counts.bytes);
     counts
 }

@@ -101,9 +101,10 @@ impl Compare {
                 (index.path(entry).to_vec(), Was { mode: entry.mode, stat: entry.stat, object })
             })
             .collect();
-        let new = listed(&scratch.git, &snapshot, &["--others"])?;
+        let nested = |folder: &[u8]| files_in(&snapshot, folder);
+        let new = listed(&scratch.git, &["--others"], nested)?;
         let ignored = match with_ignored {
-            true => listed(&scratch.git, &snapshot, &["--others", "--ignored"])?,
+            true => listed(&scratch.git, &["--others", "--ignored"], nested)?,
             false => Vec::new(),
         };
         let ignored = ignored.into_iter().collect();
@@ -307,14 +308,21 @@ pub(crate) fn side(seen: &Seen, source: Source) -> Side {
     Side { mode: seen.mode, size: seen.size, source }
 }
 
-/// What `git ls-files` lists of the work tree `tree`, sorted; what a nested repository holds
-/// stands for it.
-fn listed(git: &Git, tree: &Tree, kinds: &[&str]) -> Result<Vec<Vec<u8>>, Failure> {
+/// What `git ls-files` lists of the work tree `tree`, sorted. For a nested repository, which it
+/// lists as a folder, stands what `nested` finds in it.
+fn listed(
+    git: &Git,
+    kinds: &[&str],
+    nested: impl Fn(&[u8]) -> Result<Vec<Vec<u8>>, Failure>,
+) -> Result<Vec<Vec<u8>>, Failure> {
     let args = [&["ls-files", "--exclude-standard", "-z"], kinds].concat();
     let listing = git.run(&args)?;
     let mut paths = Vec::new();
     for path in pieces(&listing) {
-        paths.extend(files_at(tree, path)?);
+        match path.strip_suffix(b"/") {
+            Some(folder) => paths.extend(nested(folder)?),
+            None => paths.push(path.to_vec()),
+        }
     }
     paths.retain(|path| !is_below(path, layout::RUNTIME.as_ref()) && is_safe(path));
     paths.sort();
@@ -322,31 +330,35 @@ fn listed(git: &Git, tree: &Tree, kinds: &[&str]) -> Result<Vec<Vec<u8>>, Failur
     Ok(paths)
 }
 
-/// `path`, or the files in it if it is the folder of a nested repository.
-fn files_at(place: &Tree, path: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
-    match path.strip_suffix(b"/") {
-        Some(folder) => tree(place.root().as_fd(), folder).or_could_not(cannot_read(folder)),
-        None => Ok(vec![path.to_vec()]),
-    }
+/// All files in a folder, but for those of git.
+fn files_in(place: &Tree, folder: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+    tree(place.root().as_fd(), folder).or_could_not(cannot_read(folder))
 }
 
-/// How deep submodules may lie in submodules.
+/// How deep repositories may lie in repositories.
 const DEPTH: usize = 16;
 
-/// Tracked and untracked paths of the repository in which `git` runs, those of its submodules
-/// among them.
-fn repository_paths(git: &Git, tree: &Tree, depth: usize) -> Result<Vec<Vec<u8>>, Failure> {
-    let mut paths = listed(git, tree, &["--cached", "--others", "--deduplicate"])?;
-    let mut walk = tree.walk();
+/// Tracked and untracked paths of the repository in which `git` runs, those of its submodules and
+/// of nested repositories among them.
+fn repository_paths(git: &Git, place: &Tree, depth: usize) -> Result<Vec<Vec<u8>>, Failure> {
+    let inside = |folder: &[u8]| {
+        let path = git.folder().join(path_of(folder));
+        let is_repository = path.join(".git").symlink_metadata().is_ok();
+        if !is_repository || depth >= DEPTH {
+            return files_in(place, folder);
+        }
+        let inner = repository_paths(&git.at(&path), &Tree::open(&path)?, depth + 1)?;
+        Ok(inner.into_iter().map(|inner| [folder, b"/", &inner].concat()).collect())
+    };
+    let mut paths = listed(git, &["--cached", "--others", "--deduplicate"], inside)?;
+    let mut walk = place.walk();
     let mut below = Vec::new();
     for path in &paths {
-        let folder = git.folder().join(path_of(path));
-        let is_repository = walk.look(path)?.is_none()
+        let is_submodule = walk.look(path)?.is_none()
             && walk.is_folder(path)?
-            && folder.join(".git").symlink_metadata().is_ok();
-        if is_repository && depth < DEPTH {
-            let inner = repository_paths(&git.at(&folder), &Tree::open(&folder)?, depth + 1)?;
-            below.extend(inner.into_iter().map(|inner| [path, &b"/"[..], &inner].concat()));
+            && git.folder().join(path_of(path)).join(".git").symlink_metadata().is_ok();
+        if is_submodule {
+            below.extend(inside(path)?);
         }
     }
     paths.extend(below);

@@ -1,6 +1,7 @@
 //! `loom snapshot create`: makes one snapshot and records it.
 
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use libloom_entry::{Context, Failure, OrFail};
 use rustix::fs::{Mode, OFlags, openat, symlinkat};
 
 use crate::baseline;
-use crate::changed::ChangedArgs;
+use crate::changed::{ChangedArgs, path_text};
 use crate::checkout::{Revision, copy_commit};
 use crate::destination::{Destination, Places};
 use crate::errors::cannot_write;
@@ -22,7 +23,7 @@ use crate::git::Git;
 use crate::listing::open_root;
 use crate::progress::Progress;
 use crate::questions::Questions;
-use crate::records::{Known, Records, entries};
+use crate::records::{Announcement, Known, Records, entries, root_of};
 use crate::repository::{Repository, ask_where};
 use crate::transfer::Transfer;
 use crate::watch::{Display, error_message};
@@ -82,7 +83,7 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> Result<u8, Failure> {
                 false => context.console.out(&record.path)?,
             }
             if !args.events {
-                hint_at_many(context, Path::new(&record.repo_root));
+                hint_at_many(context, &root_of(&record));
             }
             Ok(exit::DONE)
         }
@@ -168,12 +169,13 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
     store::write(&inside, &record).or_could_not("cannot write the snapshot's record")?;
     progress.check()?;
     display.phase(&context.console, &progress, "publish")?;
-    destination.keep()?;
+    let announcement = destination.keep()?;
     // What has its name is recorded, whether or not somebody still listens.
     let told = display.phase(&context.console, &progress, "record");
     write_record(&repository.root, &mut record);
     let dot_git = Path::new(&record.path).join(".git");
     baseline::write(&repository.root, &record.id, &dot_git, &baseline)?;
+    drop(announcement);
     told?;
     Ok(record)
 }
@@ -214,7 +216,10 @@ fn destination(
                 .hint("make the folder first")
         })?;
         refuse_inside(repository, &parent)?;
-        return Ok((Destination::make(&parent, name)?, id, None));
+        // Before anything is made: the place is none where `prune` would look.
+        let announcement = Announcement::make(&repository.root, &id, &parent.join(name));
+        let destination = Destination::make(&parent, name)?.announced(announcement);
+        return Ok((destination, id, None));
     }
     let bytes = || repository.estimated_bytes();
     let (parent, note) = Places::of(context, &repository.root)?.choose(&repository.root, bytes)?;
@@ -340,12 +345,14 @@ fn record(
         (_, None, true) => Method::Reflink,
         (_, None, false) => Method::Copy,
     };
+    let root = path_text(repository.root.as_os_str().as_bytes());
     Snapshot {
         schema_version: version::SNAPSHOT.to_string(),
         kind: Snapshot::KIND.to_owned(),
         id,
         path: place.to_string_lossy().into_owned(),
-        repo_root: repository.root.to_string_lossy().into_owned(),
+        repo_root: root.path,
+        repo_root_bytes: root.bytes,
         run_id: args.run_id.clone(),
         rev: args.at.clone(),
         created_at: Timestamp::now(),

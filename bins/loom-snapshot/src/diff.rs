@@ -98,9 +98,12 @@ fn print_lists(
 ) -> Result<(), Failure> {
     let mut text = String::new();
     let paint = context.console.out_paint();
-    let mut list = |title: &str, changes: &[Change]| {
-        let paths = if changes.len() == 1 { "path" } else { "paths" };
-        text.push_str(&format!("{} {paths} {title}\n", changes.len()));
+    let mut list = |[one, many]: [&str; 2], place: &str, changes: &[Change]| {
+        let paths = match changes.len() {
+            1 => format!("path {one}"),
+            _ => format!("paths {many}"),
+        };
+        text.push_str(&format!("{} {paths} {place}\n", changes.len()));
         for change in changes {
             let letter = letter(change);
             let label = match letter {
@@ -118,9 +121,9 @@ fn print_lists(
         }
     };
     if !args.repository {
-        list("changed in the snapshot since it was made", since);
+        list(["changed", "changed"], "in the snapshot since it was made", since);
     }
-    list("differ between the repository now and the snapshot", now);
+    list(["differs", "differ"], "between the repository now and the snapshot", now);
     Ok(context.console.out(&text)?)
 }
 

@@ -8,12 +8,14 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use libloom_entry::{Environment, Failure, OrFail};
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::progress::Progress;
 
 /// How often work that takes long looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -96,8 +98,13 @@ impl Git {
         let written = write(&mut stdin).and_then(|()| stdin.flush());
         drop(stdin);
         let finished = running.finish();
-        // If git ended early, what it said tells more than the broken pipe.
-        finished.and_then(|_| written.or_could_not("cannot hand git what to compare"))
+        match written {
+            // If git ended early, what it said tells more.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(error).or_could_not("cannot hand git what to compare")
+            }
+            _ => finished.map(drop),
+        }
     }
 
     fn spawn<S: AsRef<OsStr>>(&self, args: &[S], stdin: Stdio) -> Result<Running, Failure> {
@@ -107,7 +114,12 @@ impl Git {
             command.args(["-c", setting]);
         }
         command.args(args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let what = args.first().map(|a| a.as_ref().to_string_lossy().into_owned());
+        // What it is asked, without the settings before it.
+        let mut words = args.iter().map(|arg| arg.as_ref().to_string_lossy());
+        let mut what = words.next();
+        while what.as_deref() == Some("-c") {
+            what = words.nth(1);
+        }
         let what = format!("git {}", what.unwrap_or_default());
         let child = command.spawn().or_could_not(format_args!("cannot start `{what}`")).map_err(
             |failure| failure.hint("install git, or put the folder that holds it on PATH"),
@@ -134,37 +146,34 @@ impl Running {
         if output.status.success() { Ok(output.stdout) } else { Err(failed(&what, &output)) }
     }
 
-    /// The same for work that takes long: git is ended as soon as `is_stopping`.
-    pub(crate) fn finish_unless(
-        mut self,
-        is_stopping: impl Fn() -> bool + Sync,
-    ) -> Result<(), Failure> {
+    /// The same for a checkout, which tells `progress` how far it is and ends when that says so.
+    pub(crate) fn finish_telling(mut self, progress: &Progress) -> Result<(), Failure> {
         let child = self.child.as_mut().expect("taken only at its end");
         let pid = Pid::from_child(child);
         let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
         let (done, is_done) = mpsc::channel::<()>();
-        let (is_stopping, mut said) = (&is_stopping, Vec::new());
+        let mut said = Said::default();
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 while is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                    if is_stopping() {
+                    if progress.is_stopping() {
                         // It may have ended by itself; nobody has waited for it yet, so the
                         // number is still its own.
                         let _ = kill_process(pid, Signal::TERM);
                     }
                 }
             });
-            // Nothing is expected here; the end of the stream is the end of git.
+            // Nothing is expected here.
             scope.spawn(move || out.as_mut().map(|out| std::io::copy(out, &mut std::io::sink())));
-            let read = err.as_mut().map(|err| err.read_to_end(&mut said));
+            let mut chunk = [0; 4096];
+            while let Some(Ok(count @ 1..)) = err.as_mut().map(|err| err.read(&mut chunk)) {
+                said.hear(&chunk[..count], progress);
+            }
             drop(done);
-            read
         });
-        let (stdout, stderr) = (Vec::new(), said);
-        let mut output = Output { status: ExitStatus::default(), stdout, stderr };
         let child = self.child.as_mut().expect("taken only at its end");
-        output.status =
-            child.wait().or_could_not(format_args!("cannot wait for `{}`", self.what))?;
+        let status = child.wait().or_could_not(format_args!("cannot wait for `{}`", self.what))?;
+        let output = Output { status, stdout: Vec::new(), stderr: said.words };
         if output.status.success() { Ok(()) } else { Err(failed(&self.what, &output)) }
     }
 
@@ -183,6 +192,36 @@ impl Drop for Running {
             let _ = child.wait();
         }
     }
+}
+
+/// What git says on stderr, without the lines that only tell how far it is.
+#[derive(Default)]
+struct Said {
+    words: Vec<u8>,
+    line: Vec<u8>,
+}
+
+impl Said {
+    fn hear(&mut self, bytes: &[u8], progress: &Progress) {
+        for byte in bytes {
+            self.line.push(*byte);
+            if matches!(byte, b'\r' | b'\n') {
+                match files_done(&self.line) {
+                    Some((done, all)) => progress.set_files(done, all),
+                    None => self.words.extend_from_slice(&self.line),
+                }
+                self.line.clear();
+            }
+        }
+    }
+}
+
+/// The numbers in `Updating files:  45% (450/1000)`.
+fn files_done(line: &[u8]) -> Option<(u64, u64)> {
+    let text = std::str::from_utf8(line).ok()?.trim().strip_prefix("Updating files:")?;
+    let (_, numbers) = text.split_once('(')?;
+    let (done, all) = numbers.split_once(')')?.0.split_once('/')?;
+    Some((done.parse().ok()?, all.parse().ok()?))
 }
 
 /// Where git is: looked up once, because a start by name goes through PATH in a copy of our whole
@@ -225,6 +264,17 @@ pub(crate) fn path_of(bytes: &[u8]) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_and_counts_of_a_checkout_are_told_apart() {
+        let progress = Progress::default();
+        let mut said = Said::default();
+        let text =
+            "Updating files:  50% (1/2)\rfatal: (1/2) is bad\nUpdating files: 100% (2/2), done.\n";
+        text.as_bytes().chunks(7).for_each(|chunk| said.hear(chunk, &progress));
+        assert_eq!(String::from_utf8(said.words).unwrap(), "fatal: (1/2) is bad\n");
+        assert_eq!((progress.so_far().0, progress.expected()), (2, Some(2)));
+    }
 
     #[test]
     fn a_hooks_variables_are_dropped_and_configuration_stays() {

@@ -11,6 +11,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 pub(crate) struct Progress {
     files: AtomicU64,
     bytes: AtomicU64,
+    /// Files in all, as far as they are known yet.
+    expected: AtomicU64,
     failed: Arc<AtomicBool>,
     signal: Arc<AtomicUsize>,
 }
@@ -41,6 +43,22 @@ impl Progress {
     /// So many more bytes are there.
     pub(crate) fn add_bytes(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many more files are to come.
+    pub(crate) fn expect(&self, files: usize) {
+        self.expected.fetch_add(files as u64, Ordering::Relaxed);
+    }
+
+    /// Files in all, if that is known.
+    pub(crate) fn expected(&self) -> Option<u64> {
+        Some(self.expected.load(Ordering::Relaxed)).filter(|files| *files > 0)
+    }
+
+    /// So many files are there, of so many.
+    pub(crate) fn set_files(&self, files: u64, expected: u64) {
+        self.files.store(files, Ordering::Relaxed);
+        self.expected.store(expected, Ordering::Relaxed);
     }
 
     /// Files and bytes so far.

@@ -126,16 +126,7 @@ impl Staging<'_> {
         }
         for (at, put) in all().filter(|(_, put)| put.change.new.is_some()) {
             self.aside(at, put)?;
-            self.place(at, &put.change.path).map_err(|error| {
-                let failure = Failure::could_not(error).context(cannot_write(put));
-                match error {
-                    Errno::LOOP | Errno::NOTDIR => {
-                        failure.hint("a symlink or a file stands where a folder is needed")
-                    }
-                    Errno::EXIST | Errno::ISDIR => failure.hint("something else stands there now"),
-                    _ => failure,
-                }
-            })?;
+            self.place(at, &put.change.path).map_err(|error| cannot_move(error, put))?;
         }
         Ok(())
     }
@@ -155,7 +146,7 @@ impl Staging<'_> {
         let old = format!("old-{at}");
         let flags = RenameFlags::NOREPLACE;
         renameat_with(&parent, os(name), &self.folder, old.as_str(), flags)
-            .or_could_not(cannot_write(put))?;
+            .map_err(|error| cannot_move(error, put))?;
         self.done.push(Done::Aside(path.to_vec(), at));
         Ok(())
     }
@@ -238,6 +229,19 @@ impl Staging<'_> {
                 mkdirat(&parent, os(name), Mode::from_raw_mode(*mode))
             }
         }
+    }
+}
+
+fn cannot_move(error: Errno, put: &Put) -> Failure {
+    let failure = Failure::could_not(error).context(cannot_write(put));
+    match error {
+        Errno::LOOP | Errno::NOTDIR => {
+            failure.hint("a symlink or a file stands where a folder is needed")
+        }
+        Errno::EXIST | Errno::ISDIR => failure.hint("something else stands there now"),
+        Errno::XDEV => failure
+            .hint("it is on another file system than `.loom`: `loom snapshot apply --patch` prints a patch for `git apply`"),
+        _ => failure,
     }
 }
 

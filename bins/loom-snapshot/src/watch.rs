@@ -117,7 +117,8 @@ impl Teller<'_> {
         let milliseconds =
             u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = size(bytes.saturating_mul(1000) / milliseconds);
-        let line = format!("\r\x1b[Kcopying: {done} files, {} ({rate}/s)", size(bytes));
+        let of = self.progress.expected().map_or(String::new(), |all| format!(" of {all}"));
+        let line = format!("\r\x1b[Kcopying: {done}{of} files, {} ({rate}/s)", size(bytes));
         self.console.err_bytes(line.as_bytes());
     }
 
@@ -142,7 +143,7 @@ fn progress_message(phase: &str, progress: &Progress) -> Message {
         schema_version: version::MESSAGE.to_string(),
         phase: phase.to_owned(),
         done,
-        total: None,
+        total: progress.expected(),
         bytes: Some(bytes),
     }
 }

@@ -185,6 +185,7 @@ impl Job<'_> {
         };
         let tally = || Tracked { source, sums: Sums::default() };
         (self.hear)(News::Phase("copy"));
+        progress.expect(index.entries.len());
         let specials = Specials::beside(index);
         let listing = Pool { specials: Some(&specials), ..pool };
         let tracked = listing.copy(index.entries.len(), path, tally)?;
@@ -226,6 +227,7 @@ impl Job<'_> {
         while !paths.is_empty() {
             let (nested, files): (Vec<_>, Vec<_>) =
                 paths.into_iter().partition(|p| p.ends_with(b"/"));
+            pool.progress.expect(files.len());
             let sums = pool.copy(files.len(), |at| Some(&files[at][..]), Sums::default)?;
             let sums = Sums::join(sums);
             copied.counts.untracked += sums.files;

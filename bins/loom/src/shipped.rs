@@ -15,7 +15,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ),
     ("run", "Runs the repository's workflow in an isolated workspace"),
     ("clean", "Removes what dead runs left behind, and nothing else"),
-    ("logs", "Lists, shows and explains runs"),
+    ("logs", "Lists, shows, explains and exports runs"),
     ("artifacts", "Lists, fetches, verifies, compares and prunes artifacts of jobs"),
     ("shell", "Opens a shell in the workspace and environment of a job of an earlier run"),
 ];

@@ -25,8 +25,11 @@ pub struct Snapshot {
     pub id: String,
     /// Absolute path of the workspace.
     pub path: String,
-    /// Absolute path of the repository's work tree.
+    /// Absolute path of the repository's work tree, as text.
     pub repo_root: String,
+    /// Its exact bytes in base64, where `repo_root` could not hold them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo_root_bytes: Option<String>,
     /// The run it was made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
