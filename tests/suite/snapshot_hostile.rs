@@ -241,6 +241,50 @@ fn no_configured_program_runs_whatever_is_asked() {
     }
 }
 
+/// A job can do to a snapshot what it likes; looking at it afterwards is done by the user.
+#[test]
+fn what_a_job_put_into_its_snapshot_does_not_run_when_the_snapshot_is_looked_at() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    repo.write("a", "a\n").write("b", "b\n").write(".gitattributes", "* filter=x diff=x merge=x\n");
+    repo.commit("a").git(["branch", "side"]);
+    let workspace = snapshot(&repo, &[]);
+    let sprung = sandbox.home().join("sprung");
+    let trap = sandbox.script(&sandbox.bin(), "trap", "echo \"$0 $*\" >>\"$HOME/sprung\"; cat");
+    let trap = trap.to_str().unwrap();
+    for folder in [repo.root(), &workspace] {
+        set_traps(&repo, folder, trap, "x");
+        fs::create_dir_all(folder.join(".git/hooks")).unwrap();
+        for hook in ["post-index-change", "post-checkout", "pre-applypatch", "post-applypatch"] {
+            sandbox.script(&folder.join(".git/hooks"), hook, &format!("exec {trap} hook"));
+        }
+    }
+    fs::write(workspace.join("a"), "by the job\n").unwrap();
+    fs::write(workspace.join("new"), "by the job\n").unwrap();
+    fs::write(workspace.join(".gitattributes"), "* filter=x diff=x merge=x -text\n").unwrap();
+    // Out of the snapshot it leads nowhere.
+    fs::write(sandbox.root().join("outside"), SECRET).unwrap();
+    symlink(sandbox.root(), workspace.join("up")).unwrap();
+    repo.write("b", "by the user\n");
+    for arguments in [
+        &["diff", "latest"][..],
+        &["diff", "latest", "--patch"],
+        &["diff", "latest", "--stat"],
+        &["apply", "latest", "--dry-run"],
+        &["apply", "latest"],
+        &["create", "--at", "side"],
+    ] {
+        let output = repo.command("loom-snapshot").args(arguments).output().unwrap();
+        let sprung = fs::read_to_string(&sprung).unwrap_or_default();
+        assert_eq!(sprung, "", "{arguments:?}");
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{arguments:?}: {output:?}");
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("secret of"), "{arguments:?}");
+    }
+    assert_eq!(fs::read_to_string(repo.path("a")).unwrap(), "by the job\n", "it was applied");
+    assert_eq!(fs::read_to_string(repo.path("b")).unwrap(), "by the user\n");
+    assert!(repo.path("up").is_symlink());
+}
+
 fn set_traps(repo: &Repo<'_>, folder: &Path, trap: &str, driver: &str) {
     let included = repo.sandbox().root().join("included");
     fs::write(&included, format!("[core]\n\tfsmonitor = {trap}\n")).unwrap();

@@ -103,11 +103,11 @@ impl<'a> Subject<'a> {
     /// Kills a creation as soon as it says that `phase` begins.
     ///
     /// The pipe holds one message and no more: what comes after the next one has not begun.
-    fn kill_at(&self, phase: &str) {
+    fn kill_at(&self, phase: &str, arguments: &[&str]) {
         let (read, write) = pipe_with(PipeFlags::DIRECT | PipeFlags::CLOEXEC).unwrap();
         fcntl_setpipe_size(&write, 4096).unwrap();
         let mut command = self.create();
-        let mut child = command.arg("--events").stdout(write).spawn().unwrap();
+        let mut child = command.arg("--events").args(arguments).stdout(write).spawn().unwrap();
         drop(command);
         let mark = format!("\"phase\":\"{phase}\"");
         let lines = BufReader::with_capacity(4096, File::from(read)).lines();
@@ -168,7 +168,7 @@ fn kill_at_each_phase_boundary_and_a_missing_rename_is_seen() {
     let subject = Subject::of(&repo);
     let mut flaws = 0;
     for phase in ["plan", "copy", "untracked", "index", "publish", "record"] {
-        subject.kill_at(phase);
+        subject.kill_at(phase, &[]);
         // Without the last rename a snapshot would be built under its own name: the check that
         // the kills rely on has to see that it is not whole.
         let found = subject.found();
@@ -186,4 +186,33 @@ fn kill_at_each_phase_boundary_and_a_missing_rename_is_seen() {
         }
     }
     assert_eq!(flaws, 2, "a snapshot without its last rename looked whole");
+}
+
+#[test]
+fn what_a_kill_leaves_at_a_place_of_the_users_is_found_too() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo();
+    let subject = Subject::of(&repo);
+    let above = sandbox.root().join("mine");
+    fs::create_dir(&above).unwrap();
+    let dest = above.join("copy");
+    let left = || fs::read_dir(&above).unwrap().count();
+    for phase in ["plan", "copy", "index"] {
+        subject.kill_at(phase, &["--dest", dest.to_str().unwrap()]);
+        assert_eq!((left(), dest.exists()), (1, false), "{phase}");
+        wait_until("prune removes what was left", LIMIT, || {
+            repo.command("loom-snapshot").arg("prune").assert().success();
+            left() == 0
+        });
+    }
+    // Whole, but its record was not written: `prune` makes up for that, and does not lose it.
+    subject.kill_at("record", &["--dest", dest.to_str().unwrap()]);
+    subject.flaw(&dest).unwrap();
+    repo.command("loom-snapshot").arg("prune").assert().success();
+    assert!(dest.exists());
+    let listed = repo.command("loom-snapshot").arg("list").assert().success();
+    let listed = String::from_utf8(listed.get_output().stdout.clone()).unwrap();
+    assert!(listed.contains(dest.to_str().unwrap()), "{listed}");
+    subject.prune();
+    assert_eq!(left(), 0);
 }

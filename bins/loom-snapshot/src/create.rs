@@ -23,7 +23,7 @@ use crate::git::Git;
 use crate::listing::open_root;
 use crate::progress::Progress;
 use crate::questions::Questions;
-use crate::records::{Known, Records, entries, root_of};
+use crate::records::{Announcement, Known, Records, entries, root_of};
 use crate::repository::{Repository, ask_where};
 use crate::transfer::Transfer;
 use crate::watch::{Display, error_message};
@@ -169,12 +169,13 @@ fn create(args: &CreateArgs, context: &Context) -> Result<Snapshot, Failure> {
     store::write(&inside, &record).or_could_not("cannot write the snapshot's record")?;
     progress.check()?;
     display.phase(&context.console, &progress, "publish")?;
-    destination.keep()?;
+    let announcement = destination.keep()?;
     // What has its name is recorded, whether or not somebody still listens.
     let told = display.phase(&context.console, &progress, "record");
     write_record(&repository.root, &mut record);
     let dot_git = Path::new(&record.path).join(".git");
     baseline::write(&repository.root, &record.id, &dot_git, &baseline)?;
+    drop(announcement);
     told?;
     Ok(record)
 }
@@ -215,7 +216,10 @@ fn destination(
                 .hint("make the folder first")
         })?;
         refuse_inside(repository, &parent)?;
-        return Ok((Destination::make(&parent, name)?, id, None));
+        // Before anything is made: the place is none where `prune` would look.
+        let announcement = Announcement::make(&repository.root, &id, &parent.join(name));
+        let destination = Destination::make(&parent, name)?.announced(announcement);
+        return Ok((destination, id, None));
     }
     let bytes = || repository.estimated_bytes();
     let (parent, note) = Places::of(context, &repository.root)?.choose(&repository.root, bytes)?;

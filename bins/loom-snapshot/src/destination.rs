@@ -16,6 +16,7 @@ use rustix::fs::{FlockOperation, flock, fstat};
 
 use crate::errors::cannot_write;
 use crate::listing::open_root;
+use crate::records::Announcement;
 use crate::remove::remove_tree;
 
 /// How the name of an unfinished snapshot ends; it begins with a dot.
@@ -116,6 +117,7 @@ fn canonical(folder: &Path) -> Result<PathBuf, Failure> {
 pub(crate) struct Destination {
     place: PathBuf,
     partial: PathBuf,
+    announcement: Option<Announcement>,
     _lock: OwnedFd,
     is_kept: bool,
 }
@@ -147,10 +149,17 @@ impl Destination {
                 .create(&partial)
                 .map_err(|e| cannot_write(what(), e))?;
             if let Some(lock) = lock_made(&partial).map_err(|e| cannot_write(what(), e))? {
-                return Ok(Self { place, partial, _lock: lock, is_kept: false });
+                let announcement = None;
+                return Ok(Self { place, partial, announcement, _lock: lock, is_kept: false });
             }
         }
         Err(Failure::could_not("another process kept removing it").context(what()))
+    }
+
+    /// The same with what tells `prune` where it is.
+    pub(crate) fn announced(mut self, announcement: Option<Announcement>) -> Self {
+        self.announcement = announcement;
+        self
     }
 
     /// Where to build.
@@ -163,13 +172,13 @@ impl Destination {
         &self.place
     }
 
-    /// Gives the whole snapshot its name.
-    pub(crate) fn keep(mut self) -> Result<(), Failure> {
+    /// Gives the whole snapshot its name; its announcement holds until it is recorded.
+    pub(crate) fn keep(mut self) -> Result<Option<Announcement>, Failure> {
         fs::rename(&self.partial, &self.place).map_err(|error| {
             cannot_write(format_args!("cannot make `{}`", self.place.display()), error)
         })?;
         self.is_kept = true;
-        Ok(())
+        Ok(self.announcement.take())
     }
 }
 

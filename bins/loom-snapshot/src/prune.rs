@@ -74,15 +74,15 @@ pub(crate) fn prune(args: &PruneArgs, context: &Context) -> Result<u8, Failure> 
             context.console.out(&known.record.path)?;
         }
     }
-    if !args.dry_run {
-        records.remove_cut_short().or_could_not("cannot remove a half-written record")?;
-    }
     for leftover in &leftovers {
         if !args.dry_run {
             remove_tree(leftover)
                 .or_could_not(format_args!("cannot remove `{}`", leftover.display()))?;
         }
         context.console.out(&leftover.to_string_lossy())?;
+    }
+    if !args.dry_run {
+        records.remove_cut_short().or_could_not("cannot remove a half-written record")?;
     }
     let whole = chosen.iter().filter(|known| known.is_present).count();
     let verb = if args.dry_run { "would remove" } else { "removed" };
@@ -137,8 +137,10 @@ fn parse_size(text: &str) -> Result<u64, String> {
 /// Unfinished snapshots of dead makers, in the usual places and beside recorded snapshots.
 fn leftovers(records: &Records) -> Vec<PathBuf> {
     let recorded = records.all.iter().filter_map(|known| Path::new(&known.record.path).parent());
-    let places: BTreeSet<PathBuf> =
-        records.places.all().into_iter().chain(recorded.map(Path::to_owned)).collect();
+    let announced = records.announced();
+    let announced = announced.iter().filter_map(|(_, place)| place.parent());
+    let others = recorded.chain(announced).map(Path::to_owned);
+    let places: BTreeSet<PathBuf> = records.places.all().into_iter().chain(others).collect();
     let candidates = places.iter().flat_map(|place| entries(place));
     candidates.filter(|path| is_leftover(path)).collect()
 }

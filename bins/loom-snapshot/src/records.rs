@@ -3,8 +3,10 @@
 //! A snapshot is only ever taken for ours if the record inside its `.git` bears its id; so a
 //! folder that took its path since is never removed.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -18,6 +20,34 @@ use libloom_record::lock;
 use crate::destination::{PARTIAL, Places};
 use crate::git::path_of;
 use crate::remove::remove_tree;
+
+/// How the name of an announcement ends.
+const ANNOUNCED: &str = "place";
+
+/// Says where a snapshot is being made that will lie in none of the usual places, so that `prune`
+/// finds what a killed command leaves there. Taken back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Announcement(PathBuf);
+
+impl Announcement {
+    /// `None` in a repository that cannot be written to, which holds no records either.
+    pub(crate) fn make(root: &Path, id: &str, place: &Path) -> Option<Self> {
+        let layout = Layout::of_repository(root);
+        // Named like a file that is being written, whose writer's death shows.
+        let name = format!("{}{}-{id}.{ANNOUNCED}", store::TEMPORARY_PREFIX, std::process::id());
+        let path = layout.snapshots().join(name);
+        let bytes = place.as_os_str().as_bytes();
+        layout.create().and_then(|()| store::write_bytes(&path, bytes)).ok()?;
+        Some(Self(path))
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        // Left where it cannot be removed, it only makes `prune` look there.
+        let _ = fs::remove_file(&self.0);
+    }
+}
 
 /// How the folders of snapshots begin that lie in the usual places.
 const NAMES: [&str; 2] = ["loom-snapshot-", "loom-run-local-"];
@@ -67,6 +97,14 @@ impl Records {
                 }
             }
         }
+        for (id, place) in records.announced() {
+            let is_it = |record: &Snapshot| {
+                record.id == id && Path::new(&record.path) == place && root_of(record) == root
+            };
+            if let Some(record) = inside(&place).filter(is_it) {
+                records.add(record);
+            }
+        }
         for folder in records.places.all().iter().flat_map(|place| entries(place)) {
             if let Some(record) = unrecorded(&folder).filter(|record| root_of(record) == root) {
                 records.add(record);
@@ -106,9 +144,23 @@ impl Records {
         .map_err(|failure| failure.hint("`loom snapshot list` shows the ids"))
     }
 
+    /// Ids and places of snapshots that are being made, or were when their maker was killed, and
+    /// lie in none of the usual places.
+    pub(crate) fn announced(&self) -> Vec<(String, PathBuf)> {
+        let announced = |path: PathBuf| {
+            let name = path.file_stem()?.to_str()?.strip_prefix(store::TEMPORARY_PREFIX)?;
+            let (_, id) = name.split_once('-')?;
+            let bytes = fs::read(&path).ok()?;
+            Some((id.to_owned(), PathBuf::from(OsString::from_vec(bytes))))
+        };
+        let is_one = |path: &PathBuf| path.extension() == Some(ANNOUNCED.as_ref());
+        entries(&self.layout.snapshots()).into_iter().filter(is_one).filter_map(announced).collect()
+    }
+
     /// Removes records that a killed command was just writing, and baselines without a record.
     pub(crate) fn remove_cut_short(&self) -> io::Result<()> {
         use rustix::process::{Pid, test_kill_process};
+        self.record_announced()?;
         for path in entries(&self.layout.snapshots()) {
             // The record is written first and removed last.
             let is_baseline = path.extension().is_some_and(|ending| ending == "index");
@@ -120,6 +172,19 @@ impl Records {
                 Pid::from_raw(writer).map(test_kill_process) == Some(Err(rustix::io::Errno::SRCH));
             if is_dead {
                 remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records whole snapshots whose maker was killed just before it did.
+    fn record_announced(&self) -> io::Result<()> {
+        let announced = self.announced();
+        let is_one = |record: &&Snapshot| announced.iter().any(|(id, _)| *id == record.id);
+        for record in self.all.iter().map(|known| &known.record).filter(is_one) {
+            let path = self.layout.snapshot(&record.id);
+            if is_the_one(record) && !path.exists() {
+                store::write(&path, record).map_err(io::Error::other)?;
             }
         }
         Ok(())
