@@ -107,7 +107,7 @@ impl<'a> Tails<'a> {
         if self.wanted == Wanted::All && !self.raw {
             streams.push((job.execution_events(), None));
         }
-        for step in steps_with_folders(&self.run, job_id) {
+        for step in steps_with_folders(&job) {
             let name = step.path();
             if self.wanted.includes(&name) {
                 let command = dress.commands.and_then(|commands| commands.get(&name));
