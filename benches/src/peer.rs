@@ -20,20 +20,22 @@ pub fn run(bench: &Bench) -> io::Result<Vec<Row>> {
     // It may be missing, too old a Node may run it, or it may lack `rsync`.
     let mut first = bench.command(PROGRAM);
     let first = first.args(["--concurrency", &workers]).current_dir(repository.root());
-    if let Err(error) =
-        measure::run(first.arg("--state-dir").arg(bench.folder().join("peer-state")))
-    {
+    // It asks where the repository comes from.
+    let mut remote = bench.command("git");
+    remote.args(["remote", "add", "origin", "git@bench.invalid:loom/peer.git"]);
+    measure::run(remote.current_dir(repository.root()))?;
+    if let Err(error) = measure::run(first) {
         let why = error.to_string();
         let why = why.lines().next().unwrap_or_default();
         return Ok(vec![Row::skipped(&format!("{PROGRAM} does not run here: {why}"))]);
     }
     let contenders = [
-        Contender::new(format!("{PROGRAM}, {JOBS} jobs"), |fresh| {
+        Contender::new(format!("{PROGRAM}, {JOBS} jobs"), |_| {
             let mut command = bench.command(PROGRAM);
             command.args(["--concurrency", &workers]).current_dir(repository.root());
-            command.arg("--state-dir").arg(fresh.join("state"));
             command
-        }),
+        })
+        .leaving(repository.root().join(".gitlab-ci-local")),
         Contender::new(format!("loom run, {JOBS} jobs"), |fresh| {
             bench.run(repository.root(), fresh)
         })
