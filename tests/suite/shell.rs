@@ -83,6 +83,24 @@ fn secrets_are_resolved_afresh_and_leave_no_file() {
 }
 
 #[test]
+fn variables_that_an_earlier_job_left_are_there() {
+    with_repo(|repo| {
+        repo.workflow(
+            "version: v1\nstages: [one, two]\nmake:\n  stage: one\n  script: ['echo HANDED=from-make >v.env']\n  \
+             artifacts: {paths: [v.env], reports: {dotenv: v.env}}\n\
+             use:\n  stage: two\n  script: ['echo \"[$HANDED]\"; false']\n",
+        );
+        let ran = Ran::of(repo, &[]).expect_code(1);
+        let found = ran.output_text("use", "script/01", "stdout");
+        assert_eq!(found, "[from-make]\n");
+        let shell = repo.command("loom-shell").args(["use", "-c", "echo \"[$HANDED]\""]).assert();
+        shell.success().stdout(found);
+        let shell = repo.command("loom-shell").args(["make", "-c", "echo \"[$HANDED]\""]).assert();
+        shell.success().stdout("[]\n");
+    });
+}
+
+#[test]
 fn a_run_does_not_end_the_shell_of_an_earlier_one() {
     with_repo(|repo| {
         repo.workflow("version: v1\nstages: [ci]\nbuild:\n  stage: ci\n  script: ['true']\n");

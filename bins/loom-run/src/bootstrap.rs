@@ -10,7 +10,9 @@ use libloom_contract::{
     Reason,
     diagnostic::Diagnostic,
     graph::{Graph, Provider, Rule},
+    reports::DotenvDocument,
     snapshot::{Facts, Snapshot},
+    store,
 };
 use libloom_entry::Siblings;
 use sha2::{Digest as _, Sha256};
@@ -176,7 +178,9 @@ fn hand_on_variables(run: &Run, graph: &Graph) {
     let Some(earlier) = &run.earlier else { return };
     for node in &graph.nodes {
         let Some(run_id) = earlier.finished_in(&node.id) else { continue };
-        let hidden = run.handed.take_over(node, &run.layout.run(run_id).job(&node.id));
+        let path = run.layout.run(run_id).job(&node.id).dotenv();
+        let Ok(left) = store::read::<DotenvDocument>(&path) else { continue };
+        let hidden = run.handed.take_over(node, left.variables);
         if !hidden.is_empty() {
             let names = hidden.join("`, `");
             run.display.note(format_args!(

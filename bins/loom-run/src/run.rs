@@ -15,14 +15,13 @@ use libloom_contract::{
 };
 use libloom_record::phases::PhaseLedger;
 use libloom_redact::Redactor;
-use libloom_variables::{Override, Predefined};
+use libloom_variables::{Handed, Override, Predefined};
 
 use crate::{
     again::Earlier,
     cancel::{Cancel, Cause},
     display::Display,
     processes::Registry,
-    reports::Handed,
     selection::SelectionArgs,
     steps::ended_by,
     verdict::Verdict,

@@ -15,11 +15,11 @@ use libloom_contract::{
 };
 use libloom_entry::{Context, Failure, OrFail as _, is_executable};
 use libloom_record::phases::PhaseLedger;
-use libloom_variables::Override;
+use libloom_variables::{Handed, Override};
 
 use crate::{
-    Args, again::Earlier, cancel::Cancel, display::Display, place, processes::Registry,
-    reports::Handed, run::Run, steps::JOB_OUTPUT_BYTES_MAX,
+    Args, again::Earlier, cancel::Cancel, display::Display, place, processes::Registry, run::Run,
+    steps::JOB_OUTPUT_BYTES_MAX,
 };
 
 /// What a run is made of.

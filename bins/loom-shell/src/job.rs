@@ -8,11 +8,14 @@ use std::{
 
 use libloom_contract::{
     graph::{Graph, Node, Provider},
-    layout, store,
+    layout::{self, RunLayout},
+    logs::JobManifest,
+    reports::DotenvDocument,
+    store,
 };
 use libloom_entry::{Context, Failure, OrFail as _};
 use libloom_rules::{Globs, Setting};
-use libloom_variables::{JobEnvironment, Override, Predefined, of_host_job};
+use libloom_variables::{Handed, JobEnvironment, Override, Predefined, of_host_job};
 
 use crate::place::Place;
 
@@ -46,8 +49,11 @@ pub fn find(place: &Place, name: &str, context: &Context) -> Result<Job, Failure
         return Err(Failure::could_not(error).hint(hint));
     }
     let workspace = workspace_of(place, &graph.nodes[number]);
-    apply(place, &mut graph, context)?;
+    let overrides = overrides(place, context);
+    apply(place, &mut graph, &overrides, context)?;
+    let handed = handed(place, &graph, context);
     let node = graph.nodes.swap_remove(number);
+    let node = handed.give(&node, &graph.stages, &overrides).unwrap_or(node);
     let predefined = Facts::of(place).predefined(&workspace).of_job(&node);
     let environment = of_host_job(context.env.iter(), &predefined, &node);
     Ok(Job { node, workspace, environment })
@@ -105,20 +111,46 @@ impl<'a> Facts<'a> {
 }
 
 /// Gives the jobs what rules and command line gave them.
-fn apply(place: &Place, graph: &mut Graph, context: &Context) -> Result<(), Failure> {
+fn apply(
+    place: &Place,
+    graph: &mut Graph,
+    overrides: &[Override],
+    context: &Context,
+) -> Result<(), Failure> {
     let facts = Facts::of(place);
     let changed = place.snapshot.facts.changed.as_ref();
     let changed: Option<Vec<String>> =
         changed.map(|paths| paths.iter().map(|path| path.path.clone()).collect());
-    let overrides = overrides(place, context);
     let setting = Setting {
         predefined: facts.predefined(&place.workspace),
-        overrides: &overrides,
+        overrides,
         host: &|name| context.env.get(name).map(|value| value.to_string_lossy().into_owned()),
         changed: changed.as_deref(),
         exists: &|globs| first_match(&place.workspace, globs),
     };
     libloom_rules::apply(graph, &setting).map(drop).map_err(Failure::could_not)
+}
+
+/// Variables that jobs of the run, or of one that it went on from, left for later ones.
+fn handed(place: &Place, graph: &Graph, context: &Context) -> Handed {
+    let handed = Handed::default();
+    let run = RunLayout::at(PathBuf::from(&place.receipt.logs_dir));
+    for node in &graph.nodes {
+        let own = run.job(&node.id);
+        let manifest = store::read::<JobManifest>(&own.manifest()).ok();
+        let earlier = manifest
+            .and_then(|manifest| manifest.finished_in)
+            .map(|run_id| RunLayout::at(run.folder().with_file_name(run_id)).job(&node.id));
+        let left = store::read::<DotenvDocument>(&earlier.unwrap_or(own).dotenv());
+        let hidden = left.map(|left| handed.take_over(node, left.variables)).unwrap_or_default();
+        for name in hidden {
+            context.console.note(format_args!(
+                "left out: `{name}` of job `{}` held a secret and was not recorded",
+                node.id
+            ));
+        }
+    }
+    handed
 }
 
 /// The values of `--env-file` and `--var` of the recorded command line, the lowest first.

@@ -23,6 +23,9 @@ pub enum AssignmentError {
     /// The system could not hand the value to a process.
     #[error("variable `{0}` is longer than {max} bytes", max = crate::MAX_VALUE)]
     Long(String),
+    /// The system ends values there.
+    #[error("variable `{0}` holds a NUL character")]
+    Nul(String),
 }
 
 /// `--var K=V`.
@@ -41,6 +44,9 @@ pub(crate) fn checked(name: &str, value: &str, from: String) -> Result<Override,
     }
     if value.len() > crate::MAX_VALUE {
         return Err(AssignmentError::Long(name.to_owned()));
+    }
+    if value.contains('\0') {
+        return Err(AssignmentError::Nul(name.to_owned()));
     }
     Ok(Override { name: name.to_owned(), value: value.to_owned(), from })
 }
@@ -69,6 +75,7 @@ mod tests {
         for name in ["a", "1A", "", "A-B", "É"] {
             assert!(error(&format!("{name}=x")).contains("must match"), "{name}");
         }
+        assert!(error("A=\0").contains("NUL"));
         assert!(error(&format!("A={}", "x".repeat(crate::MAX_VALUE + 1))).contains("longer"));
     }
 }

@@ -382,3 +382,69 @@ impl Read for Reading<'_> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    struct Place {
+        temporary: tempfile::TempDir,
+        workspace: Folder,
+        taker: Taker,
+    }
+
+    fn place() -> Place {
+        let temporary = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| temporary.path().join(name));
+        let workspace = Folder::create(&from).unwrap();
+        let taker = Taker::new(Folder::create(&to).unwrap(), Path::new("a.tar.gz"), 2).unwrap();
+        Place { temporary, workspace, taker }
+    }
+
+    fn file(path: &str) -> Chosen {
+        Chosen { path: path.into(), kind: Kind::File }
+    }
+
+    #[test]
+    fn what_vanishes_is_a_note_and_what_became_a_link_an_error() {
+        let Place { temporary, mut workspace, mut taker } = place();
+        fs::write(temporary.path().join("from/fine"), "x").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", temporary.path().join("from/link")).unwrap();
+        for name in ["gone", "link", "fine"] {
+            taker.take(&mut workspace, &file(name)).unwrap();
+        }
+        let taken = taker.finish().unwrap();
+        assert_eq!(taken.notes, ["`gone` vanished before it was taken"]);
+        assert_eq!(taken.errors, ["cannot take artifact `link`: `link` is a symbolic link"]);
+        assert_eq!(taken.entries.len(), 1);
+        assert!(!temporary.path().join("to/link").exists());
+    }
+
+    #[test]
+    fn file_that_shrinks_or_grows_meanwhile_keeps_its_announced_length() {
+        let Place { temporary, mut workspace, .. } = place();
+        let path = temporary.path().join("from/file");
+        for (length, ends) in [(BUFFER_BYTES as u64 + 10, "it lost"), (1 << 20, "meanwhile")] {
+            fs::write(&path, vec![b'x'; 4 * BUFFER_BYTES]).unwrap();
+            let source = workspace.open_file(Path::new("file")).unwrap();
+            let metadata = source.metadata().unwrap();
+            let mut buffer = vec![0; BUFFER_BYTES];
+            let content = Content::checked();
+            let mut reading = Reading::begin(source, &metadata, content, &mut buffer).unwrap();
+            fs::File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+            let mut read = Vec::new();
+            reading.read_to_end(&mut read).unwrap();
+            assert_eq!(read.len(), 4 * BUFFER_BYTES);
+            let (copied, changed) = reading.end().unwrap();
+            assert_eq!(copied.size, 4 * BUFFER_BYTES as u64);
+            let words = match changed {
+                Some(Changed::Badly(words)) => words,
+                Some(Changed::Meanwhile) => "meanwhile".into(),
+                None => "unchanged".into(),
+            };
+            assert!(words.starts_with(ends), "{words}");
+        }
+    }
+}
