@@ -212,7 +212,7 @@ _loom__logs() {
             return 0
             ;;
         loom__subcmd__logs__subcmd__show)
-            opts="-f -q -v -h --job --step --raw --stdout --stderr --since --grep --follow --quiet --verbose --color --help"
+            opts="-f -q -v -h --job --step --attempt --raw --stdout --stderr --since --grep --follow --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -223,6 +223,10 @@ _loom__logs() {
                     return 0
                     ;;
                 --step)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --attempt)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -60,6 +60,7 @@ complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -s v -l verbos
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l job -d 'Only this job' -r
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l step -d 'Only this step: its number in `script`, a path such as `before_script/1`, or a whole list such as `after_script`' -r
+complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l attempt -d 'An earlier attempt at a job that was tried again, from 1' -r
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l since -d 'Only output from then on: an age such as 5m, or a time' -r
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l grep -d 'Only lines that match a regular expression' -r
 complete -c loom-logs -n "__fish_loom_logs_using_subcommand show" -l color -d 'When to colour' -r -f -a "auto\t''

@@ -21,7 +21,9 @@ fn workflow(sandbox: &Sandbox) -> String {
     format!(
         "version: v1\nstages: [one, two]\n\
          build:\n  stage: one\n  script: [\"{first}\"]\n\
-         longer-name:\n  stage: two\n  script: [\"{second}\"]\n"
+         longer-name:\n  stage: two\n  script: [\"{second}\"]\n\
+         again:\n  stage: two\n  retry: 1\n\
+         \x20 script: [\"test -e tried || {{ touch tried; exit 1; }}\", echo at last]\n"
     )
 }
 
@@ -51,6 +53,8 @@ fn run_is_followed_from_before_it_begins_to_its_end() {
     fs::write(sandbox.root().join("first"), "").unwrap();
     wait_for(&shown, "build       | partwhole\n");
     wait_for(&shown, "longer-name | second\n");
+    // Also of a job that is tried again nothing is missed.
+    wait_for(&shown, "again       | at last\n");
     assert!(view.try_wait().unwrap().is_none(), "it ended before the run");
     fs::write(sandbox.root().join("second"), "").unwrap();
     assert!(view.wait().unwrap().success() && run.wait().unwrap().success());

@@ -68,6 +68,11 @@ fn runs_of_all_kinds_are_valid() {
     let said = repo.command("loom-logs").arg("validate").assert().success();
     let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
     assert!(said.contains(": valid; ") && said.lines().count() == 1, "{said}");
+    let show = ["show", "--raw", "--job", "again"];
+    repo.command("loom-logs").args(show).assert().success().stdout("second time\n");
+    let first = repo.command("loom-logs").args(show).args(["--attempt", "1"]).assert();
+    first.success().stdout("");
+    repo.command("loom-logs").args(show).args(["--attempt", "3"]).assert().code(3);
     repo.workflow("version: v1\nstages: [a]\njob: {stage: b}\n");
     Ran::of(&repo, &["--local"]).expect_code(1);
     assert_valid(&repo);

@@ -117,6 +117,8 @@ fn isolated_jobs_see_the_artifacts_of_those_they_depend_on_and_nothing_else() {
         assert!(!ran.workspace().join("scratch").exists(), "the run's workspace stays as it was");
         let own = ran.output_text("build", "script/04", "stdout");
         assert!(own.trim_end().ends_with("-build"), "{own}");
+        let in_place = Ran::of(repo, &["--failed", "--in-place"]).expect_code(3);
+        in_place.expect_said(&["had a workspace each", "go on in a new workspace: --failed="]);
         // The copy of a job that failed is kept, is a snapshot like any other, and goes with them.
         let kept: Vec<_> = fs::read_dir(repo.sandbox().temp()).unwrap().flatten().collect();
         assert_eq!(kept.len(), 2, "{kept:?}");

@@ -101,7 +101,7 @@ fn a_folder_swapped_for_a_symlink_never_leads_outside() {
         repo.write("sub/deep/untracked", "mine\n").write(".gitignore", "/other\n");
         symlink(&outside, repo.path("other")).unwrap();
         let (sub, other) = (repo.path("sub"), repo.path("other"));
-        let [made, _] = disturbed(repo, 25, |_| swap(&sub, &other));
+        let [made, _] = disturbed(repo, 15, |_| swap(&sub, &other));
         assert!(made > 0, "no snapshot was made at all");
     });
 }
@@ -123,7 +123,7 @@ fn a_file_that_becomes_anything_else_is_whole_or_not_there() {
         symlink(&outside, root.join("link")).unwrap();
         fs::create_dir(root.join("folder")).unwrap();
         let others = ["spare", "link", "fifo", "folder"].map(|name| root.join(name));
-        let [made, _] = disturbed(repo, 40, |turn| {
+        let [made, _] = disturbed(repo, 24, |turn| {
             // Away and back: every other moment it is what was committed.
             swap(&victim, &others[turn / 2 % others.len()]);
         });
@@ -139,14 +139,14 @@ fn files_that_come_and_go_are_copied_or_left_out() {
         }
         repo.commit("a");
         let (file, folder) = (repo.path("file-50"), repo.path("untracked"));
-        let [made, failed] = disturbed(repo, 25, |_| {
+        let [made, failed] = disturbed(repo, 15, |_| {
             fs::remove_file(&file).unwrap();
             fs::create_dir(&folder).unwrap();
             fs::write(folder.join("new"), "n").unwrap();
             fs::remove_dir_all(&folder).unwrap();
             fs::write(&file, "50\n").unwrap();
         });
-        assert_eq!((made, failed), (25, 0), "a file that goes is no error");
+        assert_eq!((made, failed), (15, 0), "a file that goes is no error");
     });
 }
 

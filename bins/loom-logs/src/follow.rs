@@ -139,6 +139,7 @@ impl View<'_> {
         let paint = self.context.console.out_paint();
         let mut sink = Sink::new(&self.context.console);
         for job_id in self.tails.live_jobs(self.job) {
+            let attempt = self.tails.attempt(&job_id);
             // Asked for before its streams are read: a job that is over writes no more.
             let over = store::read::<JobSummary>(&self.run.job(&job_id).summary()).ok();
             let prefix = paint.paint(Label::Name, self.labels.prefix(&job_id)).to_string();
@@ -146,7 +147,7 @@ impl View<'_> {
             self.tails.read(&job_id, &dress, &mut sink)?;
             if let Some(summary) = over {
                 self.tails.finish(&job_id, &dress, &mut sink)?;
-                self.tails.close(&job_id);
+                self.tails.close(&job_id, attempt);
                 if !self.raw {
                     sink.push(end_of_job(&summary, &dress.prefix, paint).as_bytes())?;
                 }

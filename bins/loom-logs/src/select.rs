@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use libloom_console::printable;
-use libloom_contract::{graph::ScriptSection, layout::RunLayout};
+use libloom_contract::{
+    graph::ScriptSection,
+    layout::{JobLayout, RunLayout},
+};
 use libloom_entry::{Failure, OrFail};
 
 use crate::steps::{StepRecord, jobs, parse, parse_list, steps};
@@ -62,19 +65,34 @@ pub(crate) fn select(
     run: &RunLayout,
     job: Option<&str>,
     step: Option<&str>,
+    attempt: Option<u32>,
 ) -> Result<Vec<SelectedJob>, Failure> {
     let wanted = Wanted::parse(step)?;
     let ids = selected_jobs(run, job, wanted != Wanted::All)?;
-    ids.into_iter().map(|id| selected(run, id, &wanted)).collect()
+    ids.into_iter().map(|id| selected(&attempt_of(run, &id, attempt)?, id, &wanted)).collect()
 }
 
-fn selected(run: &RunLayout, id: String, wanted: &Wanted) -> Result<SelectedJob, Failure> {
-    let mut steps = steps(run, &id).or_could_not(format_args!("cannot read job `{id}`"))?;
+/// The folder of a job, or of an earlier attempt at it.
+fn attempt_of(run: &RunLayout, id: &str, attempt: Option<u32>) -> Result<JobLayout, Failure> {
+    let job = run.job(id);
+    let earlier = (1..).take_while(|number| job.attempt(*number).folder().exists()).count();
+    match attempt {
+        Some(number) if (1..=earlier).contains(&(number as usize)) => Ok(job.attempt(number)),
+        Some(number) if number as usize != earlier + 1 => {
+            let what = format!("there was no attempt {number} at job `{}`", printable(id));
+            Err(Failure::could_not(what).hint(format!("attempts: {}", earlier + 1)))
+        }
+        _ => Ok(job),
+    }
+}
+
+fn selected(job: &JobLayout, id: String, wanted: &Wanted) -> Result<SelectedJob, Failure> {
+    let mut steps = steps(job).or_could_not(format_args!("cannot read job `{id}`"))?;
     steps.retain(|step| wanted.includes(&step.step));
     if steps.is_empty() && *wanted != Wanted::All {
-        return Err(no_such_step(run, &id, wanted));
+        return Err(no_such_step(job, &id, wanted));
     }
-    let events = run.job(&id).execution_events();
+    let events = job.execution_events();
     let outside = (*wanted == Wanted::All && events.exists()).then_some(events);
     Ok(SelectedJob { id, steps, outside })
 }
@@ -105,14 +123,14 @@ fn names(ids: &[String]) -> String {
     }
 }
 
-fn no_such_step(run: &RunLayout, job_id: &str, wanted: &Wanted) -> Failure {
+fn no_such_step(job: &JobLayout, job_id: &str, wanted: &Wanted) -> Failure {
     let name = match wanted {
         Wanted::Step(step) => step.as_str(),
         Wanted::List(list) => list.word(),
         Wanted::All => "any",
     };
     let what = format!("step `{name}` of job `{job_id}` never began, or is not there");
-    let began = steps(run, job_id).unwrap_or_default();
+    let began = steps(job).unwrap_or_default();
     let began: Vec<String> = began.into_iter().map(|step| step.step).collect();
     let failure = Failure::could_not(what);
     match began.is_empty() {

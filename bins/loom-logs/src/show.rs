@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// such as `after_script`
     #[arg(long, value_name = "STEP")]
     pub(crate) step: Option<String>,
+    /// An earlier attempt at a job that was tried again, from 1
+    #[arg(long, value_name = "N", requires = "job", conflicts_with = "follow")]
+    pub(crate) attempt: Option<u32>,
     /// Write the exact bytes of one stream, standard output unless --stderr is given
     #[arg(long, conflicts_with = "grep")]
     pub(crate) raw: bool,
@@ -74,7 +77,8 @@ pub(crate) fn run(
     }
     let run_id = resolve(layout, arguments.run.as_deref())?;
     let run = layout.run(&run_id);
-    let selected = select(&run, arguments.job.as_deref(), arguments.step.as_deref())?;
+    let Arguments { job, step, attempt, .. } = arguments;
+    let selected = select(&run, job.as_deref(), step.as_deref(), *attempt)?;
     if selected.iter().all(SelectedJob::is_empty) {
         context.console.note(nothing(layout, &run_id));
         return Ok(exit::DONE);

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use libloom_contract::{
     Document, StoreError,
     graph::{ScriptSection, Step},
-    layout::RunLayout,
+    layout::{JobLayout, RunLayout},
     logs::{JobManifest, PipelineManifest, StepSummary},
     store,
 };
@@ -36,24 +36,23 @@ pub(crate) fn jobs(run: &RunLayout) -> Result<Vec<String>, StoreError> {
 }
 
 /// The steps of a job that began, in order.
-pub(crate) fn steps(run: &RunLayout, job_id: &str) -> Result<Vec<StepRecord>, StoreError> {
-    let manifest: Option<JobManifest> = if_there(store::read(&run.job(job_id).manifest()))?;
+pub(crate) fn steps(job: &JobLayout) -> Result<Vec<StepRecord>, StoreError> {
+    let manifest: Option<JobManifest> = if_there(store::read(&job.manifest()))?;
     let steps = match manifest {
         Some(manifest) => manifest.steps.iter().filter_map(|entry| parse(&entry.step)).collect(),
-        None => steps_with_folders(run, job_id),
+        None => steps_with_folders(job),
     };
-    let records = steps.into_iter().map(|step| record(run, job_id, &step));
+    let records = steps.into_iter().map(|step| record(job, &step));
     records.filter(|record| !matches!(record, Ok(record) if !record.events.exists())).collect()
 }
 
-fn record(run: &RunLayout, job_id: &str, step: &Step) -> Result<StepRecord, StoreError> {
-    let part = run.job(job_id).step(step);
+fn record(job: &JobLayout, step: &Step) -> Result<StepRecord, StoreError> {
+    let part = job.step(step);
     let summary = if_there(store::read(&part.summary()))?;
     Ok(StepRecord { step: step.path(), events: part.events(), summary })
 }
 
-pub(crate) fn steps_with_folders(run: &RunLayout, job_id: &str) -> Vec<Step> {
-    let job = run.job(job_id);
+pub(crate) fn steps_with_folders(job: &JobLayout) -> Vec<Step> {
     let in_section = |section: ScriptSection| {
         let names = fs::read_dir(job.script(section)).into_iter().flatten().flatten();
         let names = names.filter_map(|entry| entry.file_name().into_string().ok());

@@ -1,7 +1,7 @@
 //! The event streams of running jobs, each read on from where the last look ended.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{self, File},
     io::Read as _,
     os::unix::fs::MetadataExt as _,
@@ -34,7 +34,8 @@ pub(crate) struct Tails<'a> {
     wanted: Wanted,
     /// By path; a retried job's new stream has another inode at the same path.
     open: BTreeMap<PathBuf, Tail>,
-    over: BTreeSet<String>,
+    /// Jobs that were seen to end, with the attempt of which that was the end.
+    over: BTreeMap<String, Option<u64>>,
 }
 
 struct Tail {
@@ -66,22 +67,32 @@ impl<'a> Tails<'a> {
             raw: arguments.raw,
             wanted,
             open: BTreeMap::new(),
-            over: BTreeSet::new(),
+            over: BTreeMap::new(),
         }
     }
 
     /// Jobs that were not seen to end, in the order in which they are listed.
     pub(crate) fn live_jobs(&self, only: Option<&str>) -> Vec<String> {
         let ids = jobs(&self.run).unwrap_or_default().into_iter();
-        let wanted = |id: &String| only.is_none_or(|only| only == id) && !self.over.contains(id);
+        let wanted = |id: &String| only.is_none_or(|only| only == id) && !self.is_over(id);
         ids.filter(wanted).collect()
     }
 
+    /// A job that is tried again gets a new stream of events.
+    fn is_over(&self, job_id: &str) -> bool {
+        self.over.get(job_id).is_some_and(|then| *then == self.attempt(job_id))
+    }
+
+    /// What tells the present attempt at a job from any other: the inode of its events.
+    pub(crate) fn attempt(&self, job_id: &str) -> Option<u64> {
+        fs::metadata(self.run.job(job_id).events()).ok().map(|data| data.ino())
+    }
+
     /// The job is over and was read to its end.
-    pub(crate) fn close(&mut self, job_id: &str) {
+    pub(crate) fn close(&mut self, job_id: &str, attempt: Option<u64>) {
         let folder = self.run.job(job_id).folder().to_owned();
         self.open.retain(|path, _| !path.starts_with(&folder));
-        self.over.insert(job_id.to_owned());
+        self.over.insert(job_id.to_owned(), attempt);
     }
 
     /// Shows what a job wrote since the last look.
@@ -96,7 +107,7 @@ impl<'a> Tails<'a> {
         if self.wanted == Wanted::All && !self.raw {
             streams.push((job.execution_events(), None));
         }
-        for step in steps_with_folders(&self.run, job_id) {
+        for step in steps_with_folders(&job) {
             let name = step.path();
             if self.wanted.includes(&name) {
                 let command = dress.commands.and_then(|commands| commands.get(&name));

@@ -99,6 +99,11 @@ impl Earlier {
                 .context(format_args!("run `{run_id}` never came to its jobs"))
                 .hint("start a new run: `loom run`")
         })?;
+        if args.in_place && receipt.command.iter().any(|word| word == "--isolate-jobs") {
+            let error = format!("the jobs of run `{run_id}` had a workspace each");
+            return Err(Failure::could_not(error)
+                .hint(format!("go on in a new workspace: --failed={run_id}")));
+        }
         let path = receipt.snapshot_path.as_deref().map(Path::new);
         let workspace = args.in_place.then(|| workspace(layout, &run_id, path)).transpose()?;
         let jobs = jobs(layout, &run_id, manifest);

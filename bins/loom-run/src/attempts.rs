@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use crate::{job::JobResult, run::Run, verdict::Verdict};
 
+/// The longest wait, so that the clock is never at its end.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Attempts that the job has in all.
 pub fn allowed(node: &Node) -> u32 {
     node.policy.retry.as_ref().map_or(1, |retry| retry.max.saturating_add(1))
@@ -27,7 +30,7 @@ pub fn wait_before_next(node: &Node, verdict: &Verdict, number: u32) -> Option<D
         && is_worth_it(retry, verdict.reason);
     let doubled = 1u64.checked_shl(number - 1).unwrap_or(u64::MAX);
     let wait = retry.backoff_ms.unwrap_or(0).saturating_mul(doubled);
-    goes_on.then(|| Duration::from_millis(wait))
+    goes_on.then(|| Duration::from_millis(wait).min(WAIT_MAX))
 }
 
 /// `retry.when` speaks of causes; a step that failed did so by its exit code.

@@ -116,7 +116,7 @@ pub struct Args {
 
     /// Give every job a copy of the workspace of its own, with the artifacts of the jobs it
     /// depends on
-    #[arg(long)]
+    #[arg(long, conflicts_with = "in_place")]
     isolate_jobs: bool,
 
     /// Also copy files that git ignores whose path matches; may be repeated

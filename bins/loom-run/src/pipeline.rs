@@ -28,6 +28,9 @@ use crate::{
     verdict::Verdict,
 };
 
+/// How often a thread that waits for a job's next attempt looks whether the run goes on.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// What a pipeline came to.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -184,9 +187,14 @@ impl<'a, 'b> Shared<'a, 'b> {
         state.threads -= 1;
         self.call_one_more(&mut state, scope);
         let run = state.run;
-        drop(state);
-        run.cancel.wait_at_most(wait);
-        let mut state = self.lock();
+        let until = Instant::now() + wait;
+        // The wish to end wakes it up; that the record is lost has to be looked after.
+        while !state.is_over() && run.cancel.level() == Level::None && Instant::now() < until {
+            drop(state);
+            let left = until.saturating_duration_since(Instant::now());
+            run.cancel.wait_at_most(left.min(LOOK_AGAIN));
+            state = self.lock();
+        }
         state.schedule.again(job);
         if state.threads < run.jobs {
             state.threads += 1;

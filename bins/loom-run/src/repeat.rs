@@ -31,12 +31,12 @@ pub struct RepeatArgs {
         long,
         value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..),
-        conflicts_with_all = ["failed", "in_place", "dry_run"]
+        conflicts_with_all = ["failed", "in_place", "dry_run", "shell_on_failure"]
     )]
     repeat: Option<u32>,
 
     /// Repeat the run until it fails, at most as often as --repeat says
-    #[arg(long, conflicts_with_all = ["failed", "in_place", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["failed", "in_place", "dry_run", "shell_on_failure"])]
     until_fail: bool,
 }
 

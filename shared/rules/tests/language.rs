@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use libloom_contract::graph::{Condition, Expression, Rule};
-use libloom_rules::{Facts, Globs, decide, evaluate, parse, print};
+use libloom_rules::{Facts, Globs, constant, decide, evaluate, parse, print};
 use proptest::prelude::*;
 
 fn lookup(name: &str) -> Option<String> {
@@ -134,6 +134,55 @@ fn the_first_rule_of_which_all_parts_hold_decides() {
     assert_eq!((none.rule, &*none.reason), (None, "none of its 2 rules matches"));
     let nothing_to_compare = Facts { changed: None, ..facts };
     assert_eq!(decide(&rules, &nothing_to_compare).unwrap().rule, Some(2));
+}
+
+#[test]
+fn a_condition_without_variables_is_constant() {
+    let constant = |text: &str| constant(&parse(text).unwrap());
+    assert_eq!(constant("'x' == 'x'"), Some(true));
+    assert_eq!(constant("'x' =~ /y/ || !null && null"), Some(false));
+    for text in ["$A", "!$A", "'x' == $A", "null && $A", "$A || 'x'", "$A !~ /x/", "'x' =~ $A"] {
+        assert_eq!(constant(text), None, "{text}");
+    }
+}
+
+#[test]
+fn reasons_quote_conditions_as_written_or_as_parsed() {
+    let facts = Facts { variable: &lookup, changed: None, exists: &|_| None };
+    let reason = |rule: &Rule| decide(std::slice::from_ref(rule), &facts).unwrap().reason;
+    let mut written = rule(Some("( $BRANCH )"), None, None);
+    assert_eq!(reason(&written), "rule 1 matches: ( $BRANCH )");
+    written.condition.as_mut().unwrap().text = None;
+    assert_eq!(reason(&written), "rule 1 matches: $BRANCH");
+    assert_eq!(reason(&rule(None, None, None)), "rule 1 matches: it has no condition");
+    assert_eq!(reason(&rule(Some("$NONE"), None, None)), "its only rule does not match");
+}
+
+#[test]
+fn patterns_out_of_variables_and_their_flags() {
+    let holds = |text: &str, variables: &[(&str, &str)]| {
+        let lookup = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        evaluate(&parse(text).unwrap(), &lookup)
+    };
+    // An empty pattern would match everything.
+    assert_eq!(holds("$A =~ $B", &[("A", "x"), ("B", "")]), Ok(false));
+    assert_eq!(holds("$A !~ $B", &[("A", "x"), ("B", "")]), Ok(true));
+    assert_eq!(holds("$A =~ $B", &[("A", "a/b"), ("B", "/a\\/B/i")]), Ok(true));
+    assert_eq!(holds("$A =~ $B", &[("A", "xay"), ("B", "a")]), Ok(true));
+    assert!(holds("$A =~ $B", &[("A", "x"), ("B", "/(/")]).is_err());
+    for (flags, pattern, expected) in [
+        ("", "^b", false),
+        ("m", "^b", true),
+        ("", "a.b", false),
+        ("s", "a.b", true),
+        ("i", "A", true),
+    ] {
+        let text = format!("$A =~ /{pattern}/{flags}");
+        assert_eq!(holds(&text, &[("A", "a\nb")]), Ok(expected), "{text}");
+    }
 }
 
 fn leaf() -> impl Strategy<Value = Expression> {

@@ -66,3 +66,29 @@ pub(crate) fn merge_mappings(low: Mapping, high: Mapping) -> Mapping {
 fn merge_entries(below: Entry, above: Entry) -> Entry {
     Entry { value: merge(below.value, above.value), ..above }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{FileId, Mark};
+    use crate::tree::{Scalar, Style};
+
+    fn scalar(text: &str) -> Node {
+        let value = Value::Scalar(Scalar { text: text.into(), style: Style::Plain });
+        Node::new(value, Mark { file: FileId(0), start: 0, end: 0 })
+    }
+
+    fn texts(node: &Node) -> Vec<&str> {
+        let nodes = std::iter::successors(Some(node), |node| node.under.as_deref());
+        nodes.filter_map(Node::as_text).collect()
+    }
+
+    #[test]
+    fn what_is_replaced_lies_below_in_order_up_to_a_limit() {
+        let three = merge(merge(scalar("a"), scalar("b")), merge(scalar("c"), scalar("d")));
+        assert_eq!(texts(&three), ["d", "c", "b", "a"]);
+        let many = (0..100).fold(scalar("top"), |top, i| merge(scalar(&i.to_string()), top));
+        let found = texts(&many);
+        assert_eq!((found.len(), found[1], found[MAX_UNDER + 1]), (MAX_UNDER + 2, "0", "64"));
+    }
+}

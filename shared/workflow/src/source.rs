@@ -134,3 +134,39 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         hex
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str, offset: usize) -> (u32, u32) {
+        SourceFile::new(String::new(), text.to_owned(), Vec::new()).line_and_column(offset)
+    }
+
+    #[test]
+    fn columns_count_characters_and_lines_end_at_newlines() {
+        let text = "aé日\r\nb\n";
+        let places = [0, 1, 3, 6, 7, 8, 9, 10].map(|offset| place(text, offset));
+        let expected = [(1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (2, 1), (2, 2), (3, 1)];
+        assert_eq!(places, expected);
+    }
+
+    #[test]
+    fn a_byte_order_mark_takes_no_column() {
+        let text = "\u{feff}a\n\u{feff}b";
+        assert_eq!([place(text, 0), place(text, 3), place(text, 4)], [(1, 1), (1, 1), (1, 2)]);
+        assert_eq!(place(text, 8), (2, 2));
+    }
+
+    #[test]
+    fn parts_stay_within_their_stretch() {
+        let mark = |start, end| Mark { file: FileId(0), start, end };
+        let whole = mark(10, 15);
+        assert_eq!(whole.part(0, 2), mark(10, 12));
+        assert_eq!(whole.part(3, 9), mark(13, 15));
+        assert_eq!(whole.part(9, 9), mark(15, 15));
+        assert!(whole.holds(whole) && whole.holds(mark(11, 14)));
+        assert!(!whole.holds(mark(9, 12)) && !whole.holds(mark(12, 16)));
+        assert!(!whole.holds(Mark { file: FileId(1), ..whole }));
+    }
+}
