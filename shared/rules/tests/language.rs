@@ -159,6 +159,15 @@ fn reasons_quote_conditions_as_written_or_as_parsed() {
 }
 
 #[test]
+fn what_is_printed_has_no_needless_parentheses() {
+    for text in ["!!$A", "!$A && $B == \"x\" || $C", "$A || $B || $C", "($A || $B) && !($C && $D)"]
+    {
+        assert_eq!(print(&parse(text).unwrap()), text);
+    }
+    assert_eq!(print(&parse("((($A)) && (($B)))").unwrap()), "$A && $B");
+}
+
+#[test]
 fn patterns_out_of_variables_and_their_flags() {
     let holds = |text: &str, variables: &[(&str, &str)]| {
         let lookup = |name: &str| {
