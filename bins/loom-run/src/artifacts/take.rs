@@ -392,14 +392,20 @@ mod tests {
     struct Place {
         temporary: tempfile::TempDir,
         workspace: Folder,
-        taker: Taker,
+        taker: Taker<'static>,
     }
 
     fn place() -> Place {
         let temporary = tempfile::tempdir().unwrap();
         let [from, to] = ["from", "to"].map(|name| temporary.path().join(name));
         let workspace = Folder::create(&from).unwrap();
-        let taker = Taker::new(Folder::create(&to).unwrap(), Path::new("a.tar.gz"), 2).unwrap();
+        let taker = Taker::new(
+            Folder::create(&to).unwrap(),
+            Path::new("a.tar.gz"),
+            2,
+            Box::leak(Box::default()),
+        )
+        .unwrap();
         Place { temporary, workspace, taker }
     }
 
