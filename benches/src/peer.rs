@@ -14,15 +14,19 @@ const JOBS: usize = 500;
 
 /// 500 jobs of `true`.
 pub fn run(bench: &Bench) -> io::Result<Vec<Row>> {
-    let mut version = bench.command(PROGRAM);
-    if let Err(error) = measure::run(version.arg("--version")) {
+    let repository = Repository::create(bench, "peer", 20, &workflow(JOBS, &["true"]))?;
+    fs::write(repository.root().join(".gitlab-ci.yml"), pipeline())?;
+    let workers = processors().to_string();
+    // It may be missing, too old a Node may run it, or it may lack `rsync`.
+    let mut first = bench.command(PROGRAM);
+    let first = first.args(["--concurrency", &workers]).current_dir(repository.root());
+    if let Err(error) =
+        measure::run(first.arg("--state-dir").arg(bench.folder().join("peer-state")))
+    {
         let why = error.to_string();
         let why = why.lines().next().unwrap_or_default();
         return Ok(vec![Row::skipped(&format!("{PROGRAM} does not run here: {why}"))]);
     }
-    let repository = Repository::create(bench, "peer", 20, &workflow(JOBS, &["true"]))?;
-    fs::write(repository.root().join(".gitlab-ci.yml"), pipeline())?;
-    let workers = processors().to_string();
     let contenders = [
         Contender::new(format!("{PROGRAM}, {JOBS} jobs"), |fresh| {
             let mut command = bench.command(PROGRAM);
