@@ -14,6 +14,8 @@ use crate::ran::Ran;
 
 /// A value that looks different in every encoding, and needs quoting.
 const TOKEN: &str = "t0k'n Q7/zz+w=\"x\"";
+/// A value that can be in a file's name.
+const PLAIN: &str = "plain-value-1234";
 /// A value of several lines.
 const KEY: &str =
     "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nAb7QpWzLk3\n-----END KEY-----\n";
@@ -43,7 +45,7 @@ fn secrets_in_temp(sandbox: &Sandbox) -> usize {
 
 fn run(repo: &Repo<'_>, arguments: &[&str]) -> Ran {
     let mut command = repo.command("loom-run");
-    command.env("TOKEN_IN", TOKEN).env("KEY_IN", KEY).env("TINY", "abc");
+    command.env("TOKEN_IN", TOKEN).env("KEY_IN", KEY).env("TINY", "abc").env("PLAIN_IN", PLAIN);
     Ran::by(command.args(arguments))
 }
 
@@ -69,6 +71,11 @@ use:
     - echo "tiny $TINY"
   after_script:
     - test "$TOKEN" = "$TOKEN_IN" && echo "after $TOKEN"
+leave:
+  stage: ci
+  secrets: {PLAIN: {ref: env://PLAIN_IN, file: false}}
+  script: ['mkdir -p "out/$PLAIN"', 'echo x >"out/$PLAIN/a-$PLAIN.txt"', 'ln -s "$PLAIN" out/link']
+  artifacts: {paths: [out], name: "for-$PLAIN_IN"}
 other:
   stage: ci
   needs: [use]
@@ -94,8 +101,20 @@ fn values_are_where_the_job_needs_them_and_nowhere_else() {
     assert_eq!(other, "not mine: [REDACTED:SECRET_TOKEN]\n");
     assert!(ran.stderr.contains("secret `TINY` is shorter than 4 bytes"), "{}", ran.stderr);
 
+    let artifacts = ran.document("jobs/leave/artifacts.json");
+    assert_eq!(artifacts["name"], "for-[REDACTED-SECRET_PLAIN]");
+    let mask = "[REDACTED:SECRET_PLAIN]";
+    assert_eq!(artifacts["entries"][1]["path"], format!("out/{mask}/a-{mask}.txt"));
+    assert_eq!(artifacts["entries"][0]["link_target"], mask);
+    let archive = ran.logs().join("jobs/leave/artifacts/artifacts.tar.gz");
+    let listed = std::process::Command::new("tar").arg("-tvzf").arg(archive).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains(&format!("out/{mask}/a-{mask}.txt")), "{listed}");
+    expect_none(&listed, &[PLAIN], "the archive");
+
     let encoded = BASE64_STANDARD.encode(KEY);
-    let hidden = [TOKEN, "Q7/zz", "MIIEvQ", "AQ\nAb7", &encoded[8..40], "51372f7a7a", "Q7\\/zz"];
+    let hidden =
+        [TOKEN, PLAIN, "Q7/zz", "MIIEvQ", "AQ\nAb7", &encoded[8..40], "51372f7a7a", "Q7\\/zz"];
     expect_none(&ran.stdout, &hidden, "stdout");
     expect_none(&ran.stderr, &hidden, "stderr");
     expect_in_no_file(&repo.runtime(), &hidden);

@@ -23,6 +23,7 @@ use libloom_contract::{
     logs::ArtifactsEntry,
     store, version,
 };
+use libloom_redact::Redactor;
 
 use take::{Taken, Taker};
 
@@ -67,6 +68,8 @@ pub struct Request<'a> {
     pub run: &'a RunLayout,
     /// Replaces references to the job's variables.
     pub expand: &'a dyn Fn(&str) -> String,
+    /// Hides the values of secrets, in names; what files hold is taken as it is.
+    pub redactor: &'a Redactor,
 }
 
 /// What was taken.
@@ -97,7 +100,7 @@ pub fn extract(request: &Request<'_>) -> Result<Extracted, ArtifactError> {
     let unmatched = unmatched.into_iter().map(|pattern| nothing_matches(pattern)).collect();
 
     let layout = request.layout;
-    let taken = take_all(&mut folder, &found.chosen, layout)?;
+    let taken = take_all(&mut folder, &found.chosen, request)?;
     let has_archive = !taken.entries.is_empty();
     let created_at = Timestamp::now();
     let expires_at = wanted.expire_in_s.map(|s| created_at.plus(Duration::from_secs(s)));
@@ -105,7 +108,10 @@ pub fn extract(request: &Request<'_>) -> Result<Extracted, ArtifactError> {
         schema_version: version::ARTIFACTS.to_string(),
         kind: "loom-artifacts".into(),
         job_id: request.job_id.into(),
-        name: wanted.name.as_ref().and_then(|name| file_name(&(request.expand)(name))),
+        name: wanted
+            .name
+            .as_ref()
+            .and_then(|name| file_name(&request.redactor.text(&(request.expand)(name)))),
         created_at: Some(created_at),
         expires_at,
         pruned_at: None,
@@ -130,9 +136,9 @@ pub fn extract(request: &Request<'_>) -> Result<Extracted, ArtifactError> {
 fn take_all(
     workspace: &mut Folder,
     chosen: &[select::Chosen],
-    layout: &JobLayout,
+    request: &Request<'_>,
 ) -> Result<Taken, ArtifactError> {
-    let (copies, archive) = (layout.artifacts(), layout.artifacts_archive());
+    let (copies, archive) = (request.layout.artifacts(), request.layout.artifacts_archive());
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| ArtifactError::Io { path, source }
@@ -144,7 +150,8 @@ fn take_all(
     }
     let name = archive.strip_prefix(&copies).unwrap_or(&archive);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut taker = Taker::new(folder, name, threads).map_err(failed(&archive))?;
+    let mut taker =
+        Taker::new(folder, name, threads, request.redactor).map_err(failed(&archive))?;
     let taken = chosen
         .iter()
         .try_for_each(|one| taker.take(workspace, one).map_err(failed(&one.path)))
@@ -227,6 +234,7 @@ mod tests {
         fs::write(workspace.join("dist").join(&long), "").unwrap();
         let run = RunLayout::at(folder.path().join("run"));
         let layout = run.job("build");
+        let redactor = Redactor::default();
         let expand = |text: &str| {
             let text = text.replace("$NAME", "a/b ");
             text.replace("$DIR", &workspace.to_string_lossy())
@@ -238,6 +246,7 @@ mod tests {
             layout: &layout,
             run: &run,
             expand: &expand,
+            redactor: &redactor,
         };
         let extracted = extract(&request).unwrap();
         assert_eq!(extracted.errors, Vec::<String>::new());

@@ -61,6 +61,7 @@ pub fn run(
         layout: &layout,
         run: log.run_layout(),
         expand: &expand,
+        redactor: run.redactor(),
     };
     let (mut entry, mut read) = (None, Read::default());
     let taken = log.section(Section::ArtifactExtract, |events| {

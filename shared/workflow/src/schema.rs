@@ -73,6 +73,7 @@ mod tests {
                 "include-missing",
                 "include-syntax",
                 "include-two-broken",
+                "include-unreadable-names",
                 "include-unreadable",
             ],
         ),

@@ -7,14 +7,19 @@
 
 use std::{
     collections::HashMap,
+    ffi::{OsStr, OsString},
     fs::{File, Metadata, Permissions},
     io::{self, Read},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::{
+        ffi::{OsStrExt as _, OsStringExt as _},
+        fs::{MetadataExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
 };
 
 use libloom_archive::{Content, Copied, Folder, Kind, encoded, kept_mode};
 use libloom_contract::artifacts::{ArtifactEntry, EntryKind};
+use libloom_redact::Redactor;
 use tar::EntryType;
 
 use super::{
@@ -26,7 +31,8 @@ use super::{
 const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Where files are taken to.
-pub struct Taker {
+pub struct Taker<'r> {
+    redactor: &'r Redactor,
     copies: Folder,
     /// Name of the archive among the copies: the one path that has no copy.
     archive: PathBuf,
@@ -58,11 +64,18 @@ enum Trouble {
     Target(io::Error),
 }
 
-impl Taker {
-    /// Copies go to `copies`, the archive to the file `archive` in it.
-    pub fn new(mut copies: Folder, archive: &Path, threads: usize) -> io::Result<Self> {
+impl<'r> Taker<'r> {
+    /// Copies go to `copies`, the archive to the file `archive` in it; what `redactor` hides is in
+    /// no name of theirs.
+    pub fn new(
+        mut copies: Folder,
+        archive: &Path,
+        threads: usize,
+        redactor: &'r Redactor,
+    ) -> io::Result<Self> {
         let file = copies.create_file(archive, 0o666)?;
         Ok(Taker {
+            redactor,
             copies,
             archive: archive.to_owned(),
             tar: tar::Builder::new(Gzip::new(file, threads)?),
@@ -78,10 +91,11 @@ impl Taker {
     /// Copy or archive cannot be written; what is wrong with the path itself is kept in words.
     pub fn take(&mut self, workspace: &mut Folder, chosen: &Chosen) -> io::Result<()> {
         let path = &chosen.path;
+        let name = &self.hidden(path.as_os_str());
         let taken = match chosen.kind {
-            Kind::Symlink => self.take_link(workspace, path),
-            Kind::Folder => self.take_folder(workspace, path),
-            Kind::File | Kind::Special => self.take_file(workspace, path),
+            Kind::Symlink => self.take_link(workspace, path, name),
+            Kind::Folder => self.take_folder(workspace, path, name),
+            Kind::File | Kind::Special => self.take_file(workspace, path, name),
         };
         match taken {
             Ok(entry) => {
@@ -106,14 +120,24 @@ impl Taker {
         Ok(self.taken)
     }
 
-    fn take_link(&mut self, workspace: &mut Folder, path: &Path) -> Result<ArtifactEntry, Trouble> {
+    fn hidden(&self, name: &OsStr) -> PathBuf {
+        OsString::from_vec(self.redactor.bytes(name.as_bytes()).into_owned()).into()
+    }
+
+    fn take_link(
+        &mut self,
+        workspace: &mut Folder,
+        path: &Path,
+        name: &Path,
+    ) -> Result<ArtifactEntry, Trouble> {
         let target = workspace.read_link(path).map_err(Trouble::Source)?;
+        let target = self.hidden(target.as_ref()).into_os_string();
         // A link's own time is the time it was made: it would make every archive differ.
         let mut header = header(EntryType::Symlink, 0o777, 0);
-        self.tar.append_link(&mut header, path, &target).map_err(Trouble::Target)?;
-        self.copies.create_link(path, &target).map_err(Trouble::Target)?;
+        self.tar.append_link(&mut header, name, &target).map_err(Trouble::Target)?;
+        self.copies.create_link(name, &target).map_err(Trouble::Target)?;
         let (link_target, link_target_bytes) = encoded(&target);
-        let entry = entry(path, EntryKind::Symlink, 0o777);
+        let entry = entry(name, EntryKind::Symlink, 0o777);
         Ok(ArtifactEntry { link_target: Some(link_target), link_target_bytes, ..entry })
     }
 
@@ -121,51 +145,57 @@ impl Taker {
         &mut self,
         workspace: &mut Folder,
         path: &Path,
+        name: &Path,
     ) -> Result<ArtifactEntry, Trouble> {
         let stat = workspace.stat(path).map_err(Trouble::Source)?;
         let stat = stat.ok_or_else(|| Trouble::Source(io::ErrorKind::NotFound.into()))?;
         let mode = stat.st_mode & 0o7777;
         let mut header = header(EntryType::Directory, mode, 0);
-        self.tar.append_data(&mut header, path.join(""), io::empty()).map_err(Trouble::Target)?;
-        self.copies.create_folder(path, kept_mode(mode) | 0o300).map_err(Trouble::Target)?;
-        Ok(entry(path, EntryKind::Folder, mode))
+        self.tar.append_data(&mut header, name.join(""), io::empty()).map_err(Trouble::Target)?;
+        self.copies.create_folder(name, kept_mode(mode) | 0o300).map_err(Trouble::Target)?;
+        Ok(entry(name, EntryKind::Folder, mode))
     }
 
-    fn take_file(&mut self, workspace: &mut Folder, path: &Path) -> Result<ArtifactEntry, Trouble> {
+    fn take_file(
+        &mut self,
+        workspace: &mut Folder,
+        path: &Path,
+        name: &Path,
+    ) -> Result<ArtifactEntry, Trouble> {
         let source = workspace.open_file(path).map_err(Trouble::Source)?;
         let metadata = source.metadata().map_err(Trouble::Source)?;
-        let has_copy = path != self.archive;
+        let has_copy = name != self.archive;
         let id = (metadata.dev(), metadata.ino());
         if let Some(&first) = self.first_names.get(&id).filter(|_| has_copy) {
-            return self.take_second_name(path, first);
+            return self.take_second_name(name, first);
         }
-        let copied = self.take_content(source, &metadata, path, has_copy)?;
+        let copied = self.take_content(source, &metadata, name, has_copy)?;
         if metadata.nlink() > 1 && has_copy {
             self.first_names.insert(id, self.taken.entries.len());
         }
-        let entry = entry(path, EntryKind::File, metadata.mode() & 0o7777);
+        let entry = entry(name, EntryKind::File, metadata.mode() & 0o7777);
         Ok(ArtifactEntry { size: copied.size, sha256: Some(copied.sha256), ..entry })
     }
 
     /// Another name of a file that was taken: a hard link in the archive and among the copies.
-    fn take_second_name(&mut self, path: &Path, first: usize) -> Result<ArtifactEntry, Trouble> {
+    fn take_second_name(&mut self, name: &Path, first: usize) -> Result<ArtifactEntry, Trouble> {
         let first = self.taken.entries[first].clone();
         let first_path = libloom_archive::entry_path(&first)
             .map_err(|error| Trouble::Source(io::Error::other(error)))?;
         let mut header = header(EntryType::Link, first.mode, 0);
-        self.tar.append_link(&mut header, path, &first_path).map_err(Trouble::Target)?;
-        self.link_or_copy(path, &first_path, first.mode).map_err(Trouble::Target)?;
-        let (text, path_bytes) = encoded(path.as_os_str());
+        self.tar.append_link(&mut header, name, &first_path).map_err(Trouble::Target)?;
+        self.link_or_copy(name, &first_path, first.mode).map_err(Trouble::Target)?;
+        let (text, path_bytes) = encoded(name.as_os_str());
         Ok(ArtifactEntry { path: text, path_bytes, ..first })
     }
 
     /// Not every file system has hard links, nor any number of them.
-    fn link_or_copy(&mut self, path: &Path, first: &Path, mode: u32) -> io::Result<()> {
-        if self.copies.create_hard_link(path, first).is_ok() {
+    fn link_or_copy(&mut self, name: &Path, first: &Path, mode: u32) -> io::Result<()> {
+        if self.copies.create_hard_link(name, first).is_ok() {
             return Ok(());
         }
         let mut source = self.copies.open_file(first)?;
-        let mut copy = self.copies.create_file(path, 0o600)?;
+        let mut copy = self.copies.create_file(name, 0o600)?;
         io::copy(&mut source, &mut copy)?;
         copy.set_permissions(Permissions::from_mode(kept_mode(mode)))?;
         copy.set_modified(source.metadata()?.modified()?)
@@ -175,12 +205,12 @@ impl Taker {
         &mut self,
         source: File,
         metadata: &Metadata,
-        path: &Path,
+        name: &Path,
         has_copy: bool,
     ) -> Result<Copied, Trouble> {
         let content = match has_copy {
             true => {
-                Content::written_to(self.copies.create_file(path, 0o600).map_err(Trouble::Target)?)
+                Content::written_to(self.copies.create_file(name, 0o600).map_err(Trouble::Target)?)
             }
             false => Content::checked(),
         };
@@ -188,7 +218,7 @@ impl Taker {
         let mut reading = begun.map_err(|error| {
             // Nothing of it is in the archive, so nothing may be among the copies.
             if has_copy {
-                let _ = self.copies.remove(path);
+                let _ = self.copies.remove(name);
             }
             Trouble::Source(error)
         })?;
@@ -199,14 +229,14 @@ impl Taker {
             let extension = [("mtime", time.as_bytes())];
             self.tar.append_pax_extensions(extension).map_err(Trouble::Target)?;
         }
-        self.tar.append_data(&mut header, path, &mut reading).map_err(Trouble::Target)?;
+        self.tar.append_data(&mut header, name, &mut reading).map_err(Trouble::Target)?;
         let (copied, changed) = reading.end().map_err(Trouble::Target)?;
         match changed {
             Some(Changed::Badly(how)) => {
-                self.taken.errors.push(format!("cannot take artifact {}: {how}", shown(path)));
+                self.taken.errors.push(format!("cannot take artifact {}: {how}", shown(name)));
             }
             Some(Changed::Meanwhile) => {
-                self.taken.notes.push(format!("{} changed while it was read", shown(path)));
+                self.taken.notes.push(format!("{} changed while it was read", shown(name)));
             }
             None => {}
         }
@@ -362,14 +392,20 @@ mod tests {
     struct Place {
         temporary: tempfile::TempDir,
         workspace: Folder,
-        taker: Taker,
+        taker: Taker<'static>,
     }
 
     fn place() -> Place {
         let temporary = tempfile::tempdir().unwrap();
         let [from, to] = ["from", "to"].map(|name| temporary.path().join(name));
         let workspace = Folder::create(&from).unwrap();
-        let taker = Taker::new(Folder::create(&to).unwrap(), Path::new("a.tar.gz"), 2).unwrap();
+        let taker = Taker::new(
+            Folder::create(&to).unwrap(),
+            Path::new("a.tar.gz"),
+            2,
+            Box::leak(Box::default()),
+        )
+        .unwrap();
         Place { temporary, workspace, taker }
     }
 
