@@ -3,7 +3,7 @@
 //! Git writes the files and the index, so that line ends, encodings and `$Id$` are as attributes
 //! say. No program of the repository's or the user's choice runs: filters are switched off by the
 //! attributes file that stands above all others, whatever is configured; hooks and monitors by
-//! [`Git`](crate::git::Git). What a filter would have made of a file is said in a note.
+//! [`Git`]. What a filter would have made of a file is said in a note.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
