@@ -14,13 +14,22 @@ use crate::ran::{Ran, document, workflow};
 
 /// Kinds that are not files of their own: records of event files, what goes between processes, what
 /// is only printed.
-const NOT_FILES: [&str; 3] = ["loom-event", "loom-message", "loom-evaluation"];
+const NOT_FILES: [&str; 7] = [
+    "loom-event",
+    "loom-message",
+    "loom-evaluation",
+    "loom-artifacts-list",
+    "loom-artifacts-diff",
+    "loom-artifacts-verification",
+    "loom-snapshot-diff",
+];
 
 fn with_run(test: impl FnOnce(&Repo<'_>, &Ran)) {
     let sandbox = Sandbox::new();
     let repo = sandbox.repo();
-    let jobs = workflow([("build", vec!["echo hi >made", "cat made"])]);
-    repo.workflow(&format!("{jobs}  artifacts: {{paths: [made]}}\n")).commit("a");
+    let jobs = workflow([("build", vec!["echo hi >made", "echo A=1 >vars"])]);
+    let artifacts = "  artifacts: {paths: [made], reports: {dotenv: [vars]}}\n";
+    repo.workflow(&format!("{jobs}{artifacts}")).commit("a");
     repo.command("loom-check").assert().success();
     test(&repo, &Ran::of(&repo, &[]).expect_code(0));
 }
