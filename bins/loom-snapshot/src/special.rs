@@ -87,12 +87,12 @@ impl<'i> Specials<'i> {
             paths.dedup();
         }
         found.bare.iter().try_for_each(|folder| walk.make(folder))?;
-        let mut unknown = std::mem::take(&mut found.unknown);
+        let mut unknown = walk.without_runtime(std::mem::take(&mut found.unknown))?;
         while with_untracked && !unknown.is_empty() && !pool.progress.is_stopping() {
             for folder in not_ignored(git, unknown)? {
                 walk.untracked_folder(&folder, &mut found)?;
             }
-            unknown = std::mem::take(&mut found.unknown);
+            unknown = walk.without_runtime(std::mem::take(&mut found.unknown))?;
         }
         found.special.truncate(MOST);
         Ok(not_ignored(git, found.special)?.iter().map(|path| note(path)).collect())
@@ -122,17 +122,37 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Makes a folder in which nothing is tracked, and looks what it holds.
-    fn untracked_folder(&mut self, folder: &[u8], found: &mut Found) -> Result<(), Failure> {
+    /// `folders` but for the runtime directory, which no snapshot holds, and `.loom` where it is
+    /// there for that alone: the usual ones, for which git need not be asked.
+    fn without_runtime(&mut self, folders: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Failure> {
+        let mut kept = Vec::with_capacity(folders.len());
+        for folder in folders {
+            if !self.is_for_runtime(&folder)? {
+                kept.push(folder);
+            }
+        }
+        Ok(kept)
+    }
+
+    fn is_for_runtime(&mut self, folder: &[u8]) -> Result<bool, Failure> {
         if is_below(folder, layout::RUNTIME.as_ref()) {
-            return Ok(());
+            return Ok(true);
+        }
+        if !is_below(layout::RUNTIME.as_bytes(), OsStr::from_bytes(folder)) {
+            return Ok(false);
         }
         let path = [folder, b"/"].concat();
+        let Some(kinds) = self.list(&path)? else { return Ok(true) };
+        let is_runtime = |name: &[u8]| is_below(&[&path, name].concat(), layout::RUNTIME.as_ref());
+        let has_other = kinds.has_file() || kinds.special().next().is_some();
+        Ok(!has_other && kinds.folders().all(is_runtime))
+    }
+
+    /// Makes a folder in which nothing is tracked, and looks what it holds.
+    fn untracked_folder(&mut self, folder: &[u8], found: &mut Found) -> Result<(), Failure> {
+        let path = [folder, b"/"].concat();
         let Some(kinds) = self.list(&path)? else { return Ok(()) };
-        // `.loom` may be there for the runtime directory alone, which no snapshot holds.
-        if !is_below(layout::RUNTIME.as_bytes(), OsStr::from_bytes(folder)) {
-            self.make(&path)?;
-        }
+        self.make(&path)?;
         // What is in a repository of its own is listed there by git.
         if kinds.of(b".git").is_none() {
             found.unknown.extend(kinds.folders().map(|name| [&path, name].concat()));
