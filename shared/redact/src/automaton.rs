@@ -11,7 +11,9 @@ use aho_corasick::{
     dfa, nfa,
 };
 
-use crate::forms::{Form, is_line_end};
+use memchr::memchr2;
+
+use crate::forms::{Form, LINE_ENDS};
 
 /// Most bytes of forms for which the fast table is built; a larger one leaves the processor's
 /// caches and costs about 500 bytes a byte.
@@ -119,17 +121,20 @@ fn walk<A: aho_corasick::automaton::Automaton>(
     bytes: &[u8],
     mut found: impl FnMut(usize, Found),
 ) -> StateID {
-    for (index, &byte) in bytes.iter().enumerate() {
-        if is_line_end(byte) {
-            continue;
+    let mut start = 0;
+    while start < bytes.len() {
+        let line = memchr2(LINE_ENDS[0], LINE_ENDS[1], &bytes[start..]);
+        let end = line.map_or(bytes.len(), |length| start + length);
+        for (index, &byte) in bytes[start..end].iter().enumerate() {
+            state = automaton.next_state(Anchored::No, state, byte);
+            if automaton.is_special(state) && automaton.is_match(state) {
+                let ending = (0..automaton.match_len(state))
+                    .map(|number| forms[automaton.match_pattern(state, number).as_usize()]);
+                let longest = ending.max_by_key(|form| form.length);
+                found(start + index + 1, longest.expect("a match state has a match"));
+            }
         }
-        state = automaton.next_state(Anchored::No, state, byte);
-        if automaton.is_special(state) && automaton.is_match(state) {
-            let ending = (0..automaton.match_len(state))
-                .map(|number| forms[automaton.match_pattern(state, number).as_usize()]);
-            let longest = ending.max_by_key(|form| form.length);
-            found(index + 1, longest.expect("a match state has a match"));
-        }
+        start = end + 1;
     }
     state
 }

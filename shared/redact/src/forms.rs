@@ -36,8 +36,11 @@ pub fn without_line_ends(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes that may stand anywhere within a value.
+pub const LINE_ENDS: [u8; 2] = [b'\n', b'\r'];
+
+/// Whether a byte is one of them.
 pub fn is_line_end(byte: u8) -> bool {
-    matches!(byte, b'\n' | b'\r')
+    LINE_ENDS.contains(&byte)
 }
 
 fn of(value: &[u8]) -> Vec<Vec<u8>> {

@@ -3,7 +3,11 @@
 use aho_corasick::automaton::StateID;
 use memchr::memchr2;
 
-use crate::{Redactor, automaton::Automaton, forms::is_line_end};
+use crate::{
+    Redactor,
+    automaton::Automaton,
+    forms::{LINE_ENDS, is_line_end},
+};
 
 /// Longest beginning of a value that [`Stream::release`] lets go, in bytes; also at most a
 /// quarter of the value.
@@ -129,7 +133,7 @@ fn hide(hidden: &mut Vec<Hidden>, mut new: Hidden) {
 fn mask(bytes: &[u8], mask: &str, show: &mut impl FnMut(&[u8])) {
     let mut rest = bytes;
     while !rest.is_empty() {
-        let line = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+        let line = memchr2(LINE_ENDS[0], LINE_ENDS[1], rest).unwrap_or(rest.len());
         if line > 0 {
             show(mask.as_bytes());
         }
