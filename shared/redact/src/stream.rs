@@ -60,10 +60,8 @@ impl<'r> Stream<'r> {
         });
         let open = start_of(&self.held, automaton.prefix(self.state).length);
         // A hidden part that something still open overlaps may grow.
-        let certain = match self.hidden.last() {
-            Some(last) if last.end > open => last.start.min(open),
-            _ => open,
-        };
+        let growing = self.hidden.iter().find(|hidden| hidden.end > open);
+        let certain = growing.map_or(open, |hidden| hidden.start.min(open));
         self.hand_on(certain, &mut show);
     }
 
