@@ -1,10 +1,7 @@
 //! Where a run is recorded: in the repository, or, where that cannot be written, in the
 //! workspace.
 
-use std::{
-    fs, io,
-    path::{Component, Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 use libloom_contract::{
     Timestamp,
@@ -102,19 +99,4 @@ pub fn make_run_folder(layout: &Layout, run_id: &str) -> Result<RunLock, Failure
         .ok_or_else(|| Failure::could_not(format!("another run holds `{}`", nameless.display())))?;
     fs::rename(&nameless, &folder).or_could_not(cannot_make(&folder))?;
     Ok(lock)
-}
-
-/// `path` without `.` and `..`; symlinks are taken as they are written.
-pub fn normalized(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                normal.pop();
-            }
-            part => normal.push(part),
-        }
-    }
-    normal
 }

@@ -13,12 +13,12 @@ use libloom_contract::{
     Timestamp,
     layout::{self, DEFAULT_WORKFLOW, Layout},
 };
-use libloom_entry::{Context, Failure, OrFail as _, is_executable};
+use libloom_entry::{Context, Failure, OrFail as _, is_executable, normalized};
 use libloom_record::phases::PhaseLedger;
 use libloom_variables::{Handed, Override};
 
 use crate::{
-    Args, again::Earlier, cancel::Cancel, display::Display, place, processes::Registry, run::Run,
+    Args, again::Earlier, cancel::Cancel, display::Display, processes::Registry, run::Run,
     steps::JOB_OUTPUT_BYTES_MAX,
 };
 
@@ -95,7 +95,7 @@ impl Settings {
 /// The workflow file, relative to the repository root.
 fn workflow_in(root: &Path, cwd: &Path, wanted: Option<&Path>) -> Result<String, Failure> {
     let Some(wanted) = wanted else { return Ok(DEFAULT_WORKFLOW.into()) };
-    let written = place::normalized(&cwd.join(wanted));
+    let written = normalized(&cwd.join(wanted));
     // Through a symlink the path may be written otherwise than the root's.
     let real = written.parent().and_then(|folder| fs::canonicalize(folder).ok());
     let real = real.zip(written.file_name()).map(|(folder, name)| folder.join(name));

@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
-use libloom_entry::Failure;
+use libloom_entry::{Failure, normalized};
 
 /// Files and folders; all, if none is named.
 pub(crate) struct Chosen {
@@ -40,21 +40,6 @@ impl Chosen {
 fn is_in(path: &[u8], named: &[u8]) -> bool {
     let rest = path.strip_prefix(named);
     named.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-}
-
-/// `path` without `.` and `..`; symlinks are taken as they are written.
-fn normalized(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                normal.pop();
-            }
-            part => normal.push(part),
-        }
-    }
-    normal
 }
 
 #[cfg(test)]

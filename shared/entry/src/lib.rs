@@ -34,7 +34,7 @@ pub use context::Context;
 pub use environment::Environment;
 pub use failure::{Failure, Kind, OrFail};
 pub use options::SharedOptions;
-pub use repository::repository_root;
+pub use repository::{normalized, repository_root};
 pub use siblings::{NoSuchSibling, Siblings, is_executable};
 pub use suggest::nearest;
 

@@ -1,6 +1,6 @@
 //! Where the repository is, found by looking at folders only (no git library, no process).
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::Failure;
 
@@ -11,6 +11,21 @@ use crate::Failure;
 pub fn repository_root(start: &Path) -> Result<PathBuf, Failure> {
     let holds_git = |folder: &&Path| folder.join(".git").exists();
     start.ancestors().find(holds_git).map(Path::to_owned).ok_or_else(|| not_a_repository(start))
+}
+
+/// `path` without `.` and `..`; symlinks are taken as they are written.
+pub fn normalized(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            part => normal.push(part),
+        }
+    }
+    normal
 }
 
 fn not_a_repository(start: &Path) -> Failure {
