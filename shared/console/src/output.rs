@@ -13,7 +13,8 @@ pub fn shown_line(line: &[u8], colors: bool) -> String {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = last_written(line);
     let text = String::from_utf8_lossy(&line[..line.len().min(BYTES_MAX)]);
-    let mut shown = Shown { text: String::with_capacity(text.len()), column: 0, styled: false };
+    let mut shown =
+        Shown { text: String::with_capacity(text.len()), column: 0, styled: false, kept: 0 };
     let mut rest: &str = &text;
     while let Some(c) = rest.chars().next() {
         let length = match c {
@@ -34,11 +35,14 @@ fn last_written(line: &[u8]) -> &[u8] {
     parts.find(|part| !part.is_empty()).unwrap_or_default()
 }
 
+#[derive(Default)]
 struct Shown {
     text: String,
     /// Characters so far: good enough for tabs.
     column: usize,
     styled: bool,
+    /// Bytes of `text` up to the end of the last colour, which no overstrike may tear.
+    kept: usize,
 }
 
 impl Shown {
@@ -51,7 +55,7 @@ impl Shown {
             }
             '\u{8}' => {
                 // Overstrikes of old manual pages: the later character stands.
-                if self.text.pop().is_some() {
+                if self.text.len() > self.kept && self.text.pop().is_some() {
                     self.column = self.column.saturating_sub(1);
                 }
             }
@@ -71,6 +75,7 @@ impl Shown {
         if colors && is_color(sequence) {
             self.text.push_str(sequence);
             self.styled = true;
+            self.kept = self.text.len();
         }
         length
     }
@@ -134,6 +139,7 @@ mod tests {
     fn colours_stay_where_they_are_wanted_and_end_with_the_line() {
         assert_eq!(shown_line(b"\x1b[1;31mred\x1b[2K", true), "\x1b[1;31mred\x1b[0m");
         assert_eq!(shown_line(b"plain", true), "plain");
+        assert_eq!(shown_line(b"\x1b[31m\x08x", true), "\x1b[31mx\x1b[0m");
     }
 
     proptest! {
