@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("libloom-entry", &["libloom-console", "libloom-contract"]),
     ("libloom-processes", &[]),
     ("libloom-config", &["libloom-contract", "libloom-entry"]),
+    ("libloom-engine", &["libloom-contract"]),
     ("libloom-record", &["libloom-contract"]),
     ("libloom-redact", &[]),
     ("libloom-secrets", &["libloom-contract"]),

@@ -1,0 +1,20 @@
+//! The Docker engine as Loom uses it, through its API alone: never the `docker` program.
+//!
+//! [`Engine`] is a connection; its methods are grouped by what they are about ([`containers`],
+//! [`volumes`], [`networks`]). Nothing else names bollard. Everything is asynchronous and needs a
+//! tokio runtime, which whoever uses this crate builds once.
+//!
+//! Two habits keep callers out of trouble that the engine is known for: every call has an end
+//! ([`CALL_TIME`]), and attached output is always read, because a container whose output nobody
+//! reads hangs, and so does every call about it.
+
+#![warn(missing_docs)]
+
+pub mod containers;
+mod engine;
+mod error;
+pub mod networks;
+pub mod volumes;
+
+pub use engine::{CALL_TIME, Engine, Flavour};
+pub use error::EngineError;
