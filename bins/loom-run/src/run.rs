@@ -22,6 +22,7 @@ use crate::{
     cancel::{Cancel, Cause},
     display::Display,
     processes::Registry,
+    providers::docker::Docker,
     selection::SelectionArgs,
     steps::ended_by,
     verdict::Verdict,
@@ -68,6 +69,8 @@ pub struct Run {
     pub display: Display,
     /// The wish that the run ends.
     pub cancel: Cancel,
+    /// Containers of its jobs.
+    pub docker: Docker,
     /// Processes started by this one.
     pub registry: Registry,
     /// Phases seen so far.
