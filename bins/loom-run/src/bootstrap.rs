@@ -116,7 +116,12 @@ pub fn plan(run: &Run, siblings: &Siblings) -> Result<Plan, Trouble> {
 
 /// Pulls images while the workspace is made.
 fn prepare_engine(run: &Run, graph: &Graph) -> Result<(), Trouble> {
-    let nodes: Vec<&Node> = graph.nodes.iter().collect();
+    let nodes: Vec<&Node> =
+        graph.nodes.iter().filter(|node| node.provider == Provider::Docker).collect();
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    run.docker.announce(run).map_err(|error| Trouble::new(Reason::LoomError, in_lines(&error)))?;
     run.docker.begin(&nodes).map_err(|error| Trouble::new(Reason::LoomError, error.to_string()))
 }
 

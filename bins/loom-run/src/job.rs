@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::{
     attempts,
+    cancel::{Cause, Level},
     execution::{self, Execution},
     extraction, isolate,
     joblog::{JobLog, close_broken, loom_error},
@@ -156,8 +157,14 @@ fn phases(attempt: &Attempt<'_>, log: &mut JobLog<'_>) -> io::Result<Execution> 
         log.phase(PhaseCode::JobProviderPrepare, |log| prepare(attempt, log))?;
     let mut execution = Execution::of(verdict);
     if let Some(ready) = &mut ready {
-        execution = execution::run(attempt, ready, log)
-            .unwrap_or_else(|error| Execution::of(loom_error(&error)));
+        let slot = run.slots.take();
+        execution = match cancelled(run) {
+            // The wish to end came while it waited.
+            Some(verdict) => Execution::of(verdict),
+            None => execution::run(attempt, ready, log)
+                .unwrap_or_else(|error| Execution::of(loom_error(&error))),
+        };
+        drop(slot);
         if extraction::is_wanted(node, &execution) {
             let phase = PhaseCode::JobArtifactRestore;
             let ended = execution.verdict.clone();
@@ -168,6 +175,16 @@ fn phases(attempt: &Attempt<'_>, log: &mut JobLog<'_>) -> io::Result<Execution> 
     log.phase(PhaseCode::JobCleanup, |log| clean_up(attempt, ready, &execution, log))?;
     execution.verdict = run.hidden(&execution.verdict);
     Ok(execution)
+}
+
+/// The outcome of a job that must not begin any more.
+fn cancelled(run: &Run) -> Option<Verdict> {
+    let (reason, message) = (run.cancel_reason(), run.cancel_message());
+    match (run.cancel.level(), run.cancel.cause()) {
+        (Level::None, _) => None,
+        (_, Some(Cause::FailFast)) => Some(Verdict::skipped(reason, message)),
+        _ => Some(Verdict::cancelled(reason, message)),
+    }
 }
 
 /// Chooses the provider, makes the workspace ready and resolves secrets; then the job's shell may
@@ -283,8 +300,9 @@ fn clean_up(
     log: &mut JobLog<'_>,
 ) -> io::Result<(Verdict, ())> {
     let Attempt { run, node, .. } = *attempt;
-    let kept = ready
-        .map_or_else(Vec::new, |ready| docker::job::remove(run, &ready.host_workspace, ready.made));
+    let kept = ready.map_or_else(Vec::new, |ready| {
+        docker::job::remove(run, &log.layout, &ready.host_workspace, ready.made)
+    });
     if run.isolate && execution.verdict.is_success() {
         isolate::remove(run, node)?;
     }

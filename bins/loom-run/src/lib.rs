@@ -35,6 +35,7 @@ mod secrets;
 mod selection;
 mod settings;
 mod shell;
+mod slots;
 mod steps;
 mod tree;
 mod verdict;

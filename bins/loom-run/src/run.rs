@@ -24,6 +24,7 @@ use crate::{
     processes::Registry,
     providers::docker::Docker,
     selection::SelectionArgs,
+    slots::Slots,
     steps::ended_by,
     verdict::Verdict,
 };
@@ -59,6 +60,8 @@ pub struct Run {
     pub grace: Duration,
     /// Jobs that run at the same time.
     pub jobs: usize,
+    /// The same, to be taken by each.
+    pub slots: Slots,
     /// Most bytes of output that are recorded of one job.
     pub output_bytes_max: u64,
     /// The runtime directory that the run is recorded in.

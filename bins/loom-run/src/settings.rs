@@ -26,6 +26,7 @@ use crate::{
     processes::Registry,
     providers::docker::{Docker, options::Options},
     run::Run,
+    slots::Slots,
     steps::JOB_OUTPUT_BYTES_MAX,
 };
 
@@ -66,6 +67,7 @@ impl Settings {
         let args = self.args;
         let layout = Layout::of_repository(&self.root);
         let id = layout::run_id(started_at);
+        let jobs = args.jobs.map_or_else(processors, usize::from);
         Run {
             pipeline_id: layout::pipeline_id(started_at),
             started_at,
@@ -77,7 +79,8 @@ impl Settings {
             overrides: self.overrides,
             shell: find_shell(context),
             grace: Duration::from_secs(args.grace.into()),
-            jobs: args.jobs.map_or_else(processors, usize::from),
+            jobs,
+            slots: Slots::new(jobs),
             output_bytes_max: self.configured.output_max_bytes.unwrap_or(JOB_OUTPUT_BYTES_MAX),
             logs: layout.run(&id),
             layout,

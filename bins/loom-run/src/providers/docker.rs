@@ -13,6 +13,7 @@ pub mod job;
 pub mod layers;
 pub mod made;
 pub mod options;
+pub mod services;
 pub mod shell;
 pub mod taken;
 pub mod workspace;
@@ -23,10 +24,19 @@ use std::{
     future::Future,
     io,
     path::Path,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use libloom_contract::{Reason, graph::Node};
+use libloom_contract::{
+    Reason, StoreError,
+    graph::Node,
+    logs::EngineRecord,
+    store::{self, Document as _},
+    version,
+};
 use libloom_engine::{Address, Engine, EngineError, Labels, Owner, Surroundings};
 use tokio::{
     runtime::Runtime,
@@ -96,6 +106,8 @@ pub struct Docker {
     pub is_elsewhere: AtomicBool,
     surroundings: Surroundings,
     cancel: Cancel,
+    /// Something that was made could not be removed.
+    has_left: AtomicBool,
     begun: OnceLock<Begun>,
 }
 
@@ -120,6 +132,7 @@ impl Docker {
             is_elsewhere: AtomicBool::new(false),
             surroundings,
             cancel,
+            has_left: AtomicBool::new(false),
             begun: OnceLock::new(),
         }
     }
@@ -130,14 +143,11 @@ impl Docker {
     }
 
     /// Connects to the engine and pulls the images of these jobs, while the run goes on with other
-    /// things; does nothing where no job is for a container.
+    /// things.
     ///
     /// # Errors
     /// The runtime cannot be made.
     pub fn begin(&self, nodes: &[&Node]) -> io::Result<()> {
-        if !nodes.iter().any(|node| node.image.is_some()) {
-            return Ok(());
-        }
         let begun = self.ready()?;
         for node in nodes {
             begun.images.pull_ahead(&begun.runtime, begun.engine.clone(), &self.surroundings, node);
@@ -152,6 +162,39 @@ impl Docker {
     pub async fn image(&self, engine: &Engine, wish: &Wish) -> Result<Found, Trouble> {
         let begun = self.begun.get().expect("an engine is there");
         begun.images.get(engine, &self.surroundings, wish).await
+    }
+
+    /// Remembers that something could not be removed, so that a later command tries again.
+    pub fn note_left(&self, errors: &[String]) {
+        self.has_left.fetch_or(!errors.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Says on disk where things may be left if this run is killed.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn announce(&self, run: &Run) -> Result<(), StoreError> {
+        let Ok(address) = Address::find(&self.surroundings) else { return Ok(()) };
+        let record = EngineRecord {
+            schema_version: version::LOGS.to_string(),
+            kind: EngineRecord::KIND.into(),
+            run_id: run.id.clone(),
+            address: address.into(),
+        };
+        store::write(&run.logs.engine(), &record)
+    }
+
+    /// The run is over: where nothing is left, nobody needs to look.
+    ///
+    /// # Errors
+    /// The record cannot be removed.
+    pub fn conclude(&self, run: &Run) -> io::Result<()> {
+        match self.begun.get() {
+            Some(_) if !self.has_left.load(Ordering::Relaxed) => {
+                std::fs::remove_file(run.logs.engine())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The runtime, made when it is first needed.

@@ -237,7 +237,7 @@ impl Container {
             volume: made.volume.take(),
             overlay: made.overlay.take(),
             is_laid: std::mem::take(&mut made.is_laid),
-            network: None,
+            ..Made::default()
         };
         let (services, own): (Vec<_>, Vec<_>) =
             part.containers.iter().cloned().partition(|name| name.contains("-service-"));

@@ -1,17 +1,18 @@
 //! A job from its image to its end, as the rest of the run sees it.
 
 use std::{
-    collections::BTreeMap,
-    ffi::OsStr,
+    collections::{BTreeMap, HashMap},
+    ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
 };
 
 use libloom_contract::{
-    event::{Event, EventKind},
+    event::{Event, EventKind, Section},
     graph::Node,
     layout::JobLayout,
 };
+use libloom_engine::Engine;
 use libloom_record::events::EventLog;
 use libloom_variables::{JobEnvironment, job_environment};
 use serde_json::{Map, Value, json};
@@ -23,6 +24,7 @@ use super::{
     labels,
     made::Made,
     options::{Mount, Sync},
+    services::{self, LINES_KEPT, Sidecar},
     shell::{self, Limits, Start},
     suffix, taken,
     workspace::{make_private, overlay_folder},
@@ -66,14 +68,21 @@ pub fn prepare(
     };
     ready.scripts = crate::execution::scripts(node, &ready)?;
     let command = command(&mut ready, log)?;
+    let making = making(attempt, workspace);
+    let network = match services(&making, &ready, &mut made, log)? {
+        Ok(network) => network,
+        Err(verdict) => {
+            give_up(run, workspace, made, log, events)?;
+            return Ok(Err(verdict));
+        }
+    };
     let wanted = Wanted {
         image: &image,
         environment: in_pairs(&ready.environment),
         command,
         inputs: ready.inputs.clone(),
-        network: None,
+        network,
     };
-    let making = making(attempt, workspace);
     let made_for = &mut made;
     let container = run
         .docker
@@ -88,13 +97,49 @@ pub fn prepare(
         Err(trouble) => {
             let event = events.subject().say(EventKind::Error, &trouble.message);
             events.append(Event { reason: Some(trouble.reason), ..event })?;
-            for error in remove(run, workspace, made) {
-                let event = events.subject().say(EventKind::Error, error);
-                events.append(event)?;
-            }
+            give_up(run, workspace, made, log, events)?;
             Ok(Err(trouble.verdict()))
         }
     }
+}
+
+/// Nothing is left of a job that could not be made ready.
+fn give_up(
+    run: &Run,
+    workspace: &Path,
+    made: Made,
+    log: &JobLog<'_>,
+    events: &mut EventLog,
+) -> io::Result<()> {
+    for error in remove(run, &log.layout, workspace, made) {
+        let event = events.subject().say(EventKind::Error, error);
+        events.append(event)?;
+    }
+    Ok(())
+}
+
+/// Starts the job's services, in a section of their own; the name of their network.
+fn services(
+    making: &Making<'_>,
+    ready: &Ready,
+    made: &mut Made,
+    log: &mut JobLog<'_>,
+) -> io::Result<Result<Option<String>, Verdict>> {
+    if making.node.services.is_empty() {
+        return Ok(Ok(None));
+    }
+    let values: HashMap<String, String> = ready.environment.all.iter().map(in_text).collect();
+    let started = log.section(Section::Services, |_, events| {
+        let started = making.run.docker.with(|engine| async move {
+            services::start(making, &engine, &values, events, made).await
+        });
+        Ok(started.map_err(|trouble| trouble.verdict()))
+    })?;
+    Ok(started.map(Some))
+}
+
+fn in_text((name, value): &(OsString, OsString)) -> (String, String) {
+    (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
 }
 
 fn making<'a>(attempt: &'a Attempt<'_>, workspace: &'a Path) -> Making<'a> {
@@ -125,10 +170,8 @@ fn environment(run: &Run, node: &Node, image: &Found) -> JobEnvironment {
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 fn in_pairs(environment: &JobEnvironment) -> Vec<String> {
-    let pair = |(name, value): &(std::ffi::OsString, std::ffi::OsString)| {
-        format!("{}={}", name.to_string_lossy(), value.to_string_lossy())
-    };
-    let mut pairs: Vec<String> = environment.all.iter().map(pair).collect();
+    let pairs = environment.all.iter().map(in_text);
+    let mut pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}={value}")).collect();
     pairs.sort();
     pairs
 }
@@ -273,14 +316,41 @@ pub fn land(run: &Run, ready: &Ready, job: &JobLayout) -> Result<(), Trouble> {
     begun.layers.add(layer, workspace).map_err(|error| failed(error.to_string()))
 }
 
-/// Removes everything that was made for the job; what cannot be removed, in words.
-pub fn remove(run: &Run, workspace: &Path, made: Made) -> Vec<String> {
+/// Removes everything that was made for the job, once its services' logs are kept; what went wrong,
+/// in words.
+pub fn remove(run: &Run, job: &JobLayout, workspace: &Path, made: Made) -> Vec<String> {
     if made.is_empty() {
         return Vec::new();
     }
     let Some(begun) = run.docker.begun() else { return Vec::new() };
-    let removed = run
-        .docker
-        .with(|engine| async move { Ok(made.remove(&engine, &begun.layers, workspace).await) });
-    removed.unwrap_or_else(|trouble| vec![trouble.message])
+    let removed = run.docker.with(|engine| async move {
+        let mut errors = keep_logs(run, job, &engine, &made.sidecars).await;
+        errors.extend(made.remove(&engine, &begun.layers, workspace).await);
+        Ok(errors)
+    });
+    let errors = removed.unwrap_or_else(|trouble| vec![trouble.message]);
+    run.docker.note_left(&errors);
+    errors
+}
+
+/// What services wrote, in the job's folder.
+async fn keep_logs(
+    run: &Run,
+    job: &JobLayout,
+    engine: &Engine,
+    sidecars: &[Sidecar],
+) -> Vec<String> {
+    let mut errors = Vec::new();
+    for Sidecar { name, id } in sidecars {
+        let path = job.section(Section::Services).service_log(name);
+        let written = match engine.logs(id, LINES_KEPT).await {
+            Ok(text) => {
+                std::fs::write(path, run.redactor().bytes(&text)).map_err(|e| e.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let failed = |error| format!("the logs of service `{name}` are lost: {error}");
+        errors.extend(written.err().map(failed));
+    }
+    errors
 }

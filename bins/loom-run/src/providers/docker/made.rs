@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use libloom_engine::{Engine, EngineError, remove_overlay_folder};
 
-use super::layers::Layers;
+use super::{layers::Layers, services::Sidecar};
 
 /// Objects of the engine that belong to one attempt at a job, as soon as they may exist.
 #[derive(Debug, Default)]
@@ -19,12 +19,14 @@ pub struct Made {
     pub is_laid: bool,
     /// Its network.
     pub network: Option<String>,
+    /// Those of its containers whose logs are kept.
+    pub sidecars: Vec<Sidecar>,
 }
 
 impl Made {
     /// Whether there is nothing to remove.
     pub fn is_empty(&self) -> bool {
-        let Made { containers, volume, overlay, is_laid: _, network } = self;
+        let Made { containers, volume, overlay, is_laid: _, network, sidecars: _ } = self;
         containers.is_empty() && volume.is_none() && overlay.is_none() && network.is_none()
     }
 
