@@ -19,7 +19,6 @@ pub mod taken;
 pub mod workspace;
 
 use std::{
-    collections::HashMap,
     fmt,
     future::Future,
     io,
@@ -37,7 +36,10 @@ use libloom_contract::{
     store::{self, Document as _},
     version,
 };
-use libloom_engine::{Address, Engine, EngineError, Labels, Owner, Surroundings};
+use libloom_engine::{
+    Address, DockerConfig, Engine, EngineError, Surroundings,
+    owner::{Labels, Owner},
+};
 use tokio::{
     runtime::Runtime,
     sync::{OnceCell, watch},
@@ -164,6 +166,13 @@ impl Docker {
         begun.images.get(engine, &self.surroundings, wish).await
     }
 
+    /// Variables of the proxies that Docker's configuration names for containers.
+    pub fn proxies(&self) -> Vec<(String, String)> {
+        let Ok(address) = Address::find(&self.surroundings) else { return Vec::new() };
+        let config = DockerConfig::read(self.surroundings.config_folder().as_deref());
+        config.map_or_else(|_| Vec::new(), |config| config.proxies(&address))
+    }
+
     /// Remembers that something could not be removed, so that a later command tries again.
     pub fn note_left(&self, errors: &[String]) {
         self.has_left.fetch_or(!errors.is_empty(), Ordering::Relaxed);
@@ -262,10 +271,15 @@ pub fn settle(run: &Run) -> io::Result<()> {
 }
 
 /// Labels of everything that is made for a job of a run.
-pub fn labels(run: &Run, job_id: &str) -> HashMap<String, String> {
-    let owner = Owner::of_this_process(run.logs.folder());
-    let repository = run.repo_root.to_string_lossy();
-    Labels { run_id: &run.id, job_id, repository: &repository, owner: &owner }.to_map()
+pub fn labels(run: &Run, job_id: &str) -> Labels {
+    Labels {
+        run_id: run.id.clone(),
+        job_id: job_id.to_owned(),
+        repo: run.repo_root.to_string_lossy().into_owned(),
+        // Without `/proc` nobody could tell whether the owner lives.
+        owner: Owner::of_this_process(run.logs.folder()).ok(),
+        overlay: None,
+    }
 }
 
 /// What tells the objects of an attempt at a job from all others of their kind.

@@ -1,7 +1,6 @@
 //! The container of one attempt at a job: made before its time, started when it is due.
 
 use std::{
-    collections::HashMap,
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -12,6 +11,7 @@ use libloom_contract::graph::{Graph, Image, Node};
 use libloom_engine::{
     Engine, EngineError,
     containers::{ContainerSpec, Limits, Mount as EngineMount, Source},
+    owner::Labels,
 };
 
 use super::{
@@ -39,7 +39,7 @@ pub struct Making<'a> {
     /// What is part of the name of everything that is made.
     pub suffix: String,
     /// What everything that is made is labelled with.
-    pub labels: HashMap<String, String>,
+    pub labels: Labels,
 }
 
 impl Making<'_> {
@@ -139,7 +139,7 @@ impl Container {
             environment: wanted.environment,
             working_dir: Some(WORKSPACE.into()),
             user: user(&image, job.workspace).map_err(|error| no_workspace(&error))?,
-            labels: job.labels.clone(),
+            labels: job.labels.to_map(),
             network: wanted.network.or(image.network),
             limits: limits(job.node),
             ..ContainerSpec::default()
@@ -237,6 +237,7 @@ impl Container {
             volume: made.volume.take(),
             overlay: made.overlay.take(),
             is_laid: std::mem::take(&mut made.is_laid),
+            labels: job.labels.clone(),
             ..Made::default()
         };
         let (services, own): (Vec<_>, Vec<_>) =

@@ -56,11 +56,12 @@ pub fn prepare(
     events: &mut EventLog,
 ) -> io::Result<Result<Ready, Verdict>> {
     let Attempt { run, node, .. } = *attempt;
-    let mut made = Made::default();
+    let mut made = Made { labels: labels(run, &node.id), ..Made::default() };
     let image = match image(run, node) {
         Ok(image) => image,
         Err(trouble) => return Ok(Err(trouble.verdict())),
     };
+    events.append(found(events, &image))?;
     let environment = environment(run, node, &image);
     let mut ready = match secrets::prepare(run, node, WORKSPACE.into(), environment, events)? {
         Ok(ready) => ready,
@@ -78,7 +79,7 @@ pub fn prepare(
     };
     let wanted = Wanted {
         image: &image,
-        environment: in_pairs(&ready.environment),
+        environment: in_pairs(&ready.environment, run.docker.proxies()),
         command,
         inputs: ready.inputs.clone(),
         network,
@@ -169,8 +170,11 @@ fn environment(run: &Run, node: &Node, image: &Found) -> JobEnvironment {
 /// What engines set where an image has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-fn in_pairs(environment: &JobEnvironment) -> Vec<String> {
-    let pairs = environment.all.iter().map(in_text);
+/// `NAME=value` of a container; the job's own variables count more than proxies.
+fn in_pairs(environment: &JobEnvironment, proxies: Vec<(String, String)>) -> Vec<String> {
+    let is_new = |name: &str| !environment.all.iter().any(|(other, _)| other == name);
+    let proxies = proxies.into_iter().filter(|(name, _)| is_new(name));
+    let pairs = environment.all.iter().map(in_text).chain(proxies);
     let mut pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}={value}")).collect();
     pairs.sort();
     pairs
@@ -198,6 +202,13 @@ fn command(ready: &mut Ready, log: &JobLog<'_>) -> io::Result<Vec<String>> {
     };
     let arguments = arguments(ready.is_traced, text);
     Ok(["sh".to_owned()].into_iter().chain(arguments).collect())
+}
+
+fn found(events: &EventLog, image: &Found) -> Event {
+    let how = if image.was_pulled { "was pulled" } else { "is there" };
+    let note = events.subject().say(EventKind::Note, format!("image `{}` {how}", image.reference));
+    let data = json!({"image": image.reference, "image_id": image.info.id});
+    Event { data: data.as_object().cloned(), ..note }
 }
 
 fn described(events: &EventLog, run: &Run, image: &Found, container: &Container) -> Event {

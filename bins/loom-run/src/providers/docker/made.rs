@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use libloom_engine::{Engine, EngineError, remove_overlay_folder};
+use libloom_engine::{Engine, EngineError, owner::Labels};
 
 use super::{layers::Layers, services::Sidecar};
 
@@ -19,6 +19,8 @@ pub struct Made {
     pub is_laid: bool,
     /// Its network.
     pub network: Option<String>,
+    /// What all of it is labelled with.
+    pub labels: Labels,
     /// Those of its containers whose logs are kept.
     pub sidecars: Vec<Sidecar>,
 }
@@ -26,7 +28,7 @@ pub struct Made {
 impl Made {
     /// Whether there is nothing to remove.
     pub fn is_empty(&self) -> bool {
-        let Made { containers, volume, overlay, is_laid: _, network, sidecars: _ } = self;
+        let Made { containers, volume, overlay, network, .. } = self;
         containers.is_empty() && volume.is_none() && overlay.is_none() && network.is_none()
     }
 
@@ -47,7 +49,7 @@ impl Made {
             let error =
                 result.err().map(|error| failed("docker workspace volume cleanup failed", &error));
             let folder = match &self.overlay {
-                Some(folder) => remove_overlay(engine, folder).await.err(),
+                Some(folder) => remove_overlay(engine, folder, &self.labels).await.err(),
                 None => None,
             };
             [error, folder]
@@ -78,8 +80,9 @@ fn failed(what: &str, error: &EngineError) -> String {
     }
 }
 
-async fn remove_overlay(engine: &Engine, folder: &Path) -> Result<(), String> {
-    remove_overlay_folder(engine, folder)
+async fn remove_overlay(engine: &Engine, folder: &Path, labels: &Labels) -> Result<(), String> {
+    engine
+        .remove_overlay_folder(folder, labels)
         .await
         .map_err(|error| format!("docker workspace volume cleanup failed: {error}"))
 }

@@ -63,7 +63,7 @@ pub async fn start(
     let specs = specs(job, values, &network);
     made.network = Some(network.clone());
     made.containers.extend(specs.iter().map(|spec| spec.name.clone()));
-    let created = engine.create_network(&network, job.labels.clone());
+    let created = engine.create_network(&network, job.labels.to_map());
     created.await.map_err(|error| Trouble::new("docker network create failed", &error))?;
     let starts = specs.into_iter().zip(&job.node.services);
     let sidecars =
@@ -108,7 +108,7 @@ fn specs(job: &Making<'_>, values: &HashMap<String, String>, network: &str) -> V
             entrypoint: service.entrypoint.clone(),
             command: service.command.clone(),
             environment: environment.collect(),
-            labels: job.labels.clone(),
+            labels: job.labels.to_map(),
             network: Some(network.to_owned()),
             aliases,
             keep_logs: true,

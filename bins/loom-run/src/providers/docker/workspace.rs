@@ -12,8 +12,10 @@ use std::{
 
 use libloom_contract::graph::{Graph, Node, Provider, PullPolicy};
 use libloom_engine::{
-    Engine, EngineError, OVERLAY_LABEL,
+    Engine, EngineError,
     containers::{ContainerSpec, Mount as EngineMount, Source},
+    owner::Labels,
+    reaper::{HELPER_IMAGE, OVERLAY_FOLDER_PREFIX},
     volumes::Overlay,
 };
 
@@ -27,9 +29,6 @@ use super::{
     text_of,
 };
 use crate::run::Run;
-
-/// The image that copies a workspace into a volume.
-const HELPER_IMAGE: &str = "busybox:1.36.1";
 
 /// How a job's container gets the workspace.
 #[derive(Debug, Default)]
@@ -110,10 +109,8 @@ async fn create_volume(
     made: &mut Made,
 ) -> Result<EngineMount, Trouble> {
     let name = format!("loom-job-workspace-{}", job.suffix);
-    let mut labels = job.labels.clone();
-    if let Some((folder, _)) = overlay {
-        labels.insert(OVERLAY_LABEL.into(), folder.to_string_lossy().into_owned());
-    }
+    let overlay_folder = overlay.map(|(folder, _)| folder.to_owned());
+    let labels = Labels { overlay: overlay_folder, ..job.labels.clone() }.to_map();
     made.volume = Some(name.clone());
     let created = engine.create_volume(&name, labels, overlay.map(|(_, options)| options)).await;
     created.map_err(|error| Trouble::new("docker workspace volume create failed", &error))?;
@@ -146,7 +143,7 @@ async fn overlay(job: &Making<'_>, engine: &Engine, made: &mut Made) -> Result<P
 
 /// Beside the workspace, so that both are on one file system.
 pub fn overlay_folder(run: &Run, workspace: &Path, suffix: &str) -> PathBuf {
-    workspace.with_file_name(format!("loom-overlay-{}-{suffix}", run.id))
+    workspace.with_file_name(format!("{OVERLAY_FOLDER_PREFIX}{}-{suffix}", run.id))
 }
 
 /// Makes a folder that nobody else can look into.
@@ -185,7 +182,7 @@ async fn copy(job: &Making<'_>, engine: &Engine, made: &mut Made) -> Result<Prov
         entrypoint: Some(vec!["sh".into()]),
         command: Some(vec!["-c".into(), script]),
         user: Some("0:0".into()),
-        labels: job.labels.clone(),
+        labels: job.labels.to_map(),
         mounts,
         network: Some("none".into()),
         ..ContainerSpec::default()
