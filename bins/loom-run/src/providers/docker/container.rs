@@ -11,6 +11,7 @@ use libloom_contract::graph::{Graph, Image, Node};
 use libloom_engine::{
     Engine, EngineError,
     containers::{ContainerSpec, Limits, Mount as EngineMount, Source},
+    images::PullProgress,
     owner::Labels,
 };
 
@@ -53,7 +54,10 @@ impl Making<'_> {
     /// # Errors
     /// It is missing and cannot be pulled.
     pub async fn image(&self, engine: &Engine, wish: &Wish) -> Result<Found, Trouble> {
-        self.run.docker.image(engine, wish).await
+        let tell = |now: &PullProgress| {
+            self.run.display.pulling(&self.node.id, &wish.reference, now.bytes, now.bytes_total);
+        };
+        self.run.docker.image(engine, wish, tell).await
     }
 
     /// How the volume gets its files, as far as that can be told before it is tried.

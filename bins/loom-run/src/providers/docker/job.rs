@@ -57,7 +57,8 @@ pub fn prepare(
 ) -> io::Result<Result<Ready, Verdict>> {
     let Attempt { run, node, .. } = *attempt;
     let mut made = Made { labels: labels(run, &node.id), ..Made::default() };
-    let image = match image(run, node) {
+    let making = making(attempt, workspace);
+    let image = match image(&making) {
         Ok(image) => image,
         Err(trouble) => return Ok(Err(trouble.verdict())),
     };
@@ -69,7 +70,6 @@ pub fn prepare(
     };
     ready.scripts = crate::execution::scripts(node, &ready)?;
     let command = command(&mut ready, log)?;
-    let making = making(attempt, workspace);
     let network = match services(&making, &ready, &mut made, log)? {
         Ok(network) => network,
         Err(verdict) => {
@@ -149,10 +149,10 @@ fn making<'a>(attempt: &'a Attempt<'_>, workspace: &'a Path) -> Making<'a> {
     Making { run, graph, node, workspace, suffix, labels: labels(run, &node.id) }
 }
 
-fn image(run: &Run, node: &Node) -> Result<Found, Trouble> {
-    let wish = Wish::of_job(node)
+fn image(making: &Making<'_>) -> Result<Found, Trouble> {
+    let wish = Wish::of_job(making.node)
         .ok_or_else(|| Trouble::section("`image.build` is not built yet: name an image"))?;
-    run.docker.with(|engine| async move { run.docker.image(&engine, &wish).await })
+    making.run.docker.with(|engine| async move { making.image(&engine, &wish).await })
 }
 
 /// What the image sets is around the job's own variables; nothing of the host is.
