@@ -7,12 +7,16 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use libloom_contract::graph::{Graph, Image, Node};
+use libloom_contract::{
+    Reason,
+    graph::{Graph, Image, Node},
+};
 use libloom_engine::{
     Engine, EngineError,
     containers::{ContainerSpec, Limits, Mount as EngineMount, Source},
     images::PullProgress,
     owner::Labels,
+    reaper::HELPER_IMAGE,
 };
 
 use super::{
@@ -23,7 +27,7 @@ use super::{
     options::{Mount, Seed},
     taken::{send, send_file},
     text_of,
-    workspace::{Provided, is_written_beside, provide},
+    workspace::{Provided, TOO_LONG, is_written_beside, provide},
 };
 use crate::run::Run;
 
@@ -170,7 +174,10 @@ impl Container {
         loop {
             let tried = self.seed_once(job, seed, made).await;
             let Err(trouble) = tried else { return Ok(()) };
-            let Some(next) = self.next_seed(job, seed) else { return Err(trouble) };
+            let next = Some(()).filter(|()| is_about_files(&trouble));
+            let Some(next) = next.and_then(|()| self.next_seed(job, seed)) else {
+                return Err(trouble);
+            };
             self.remove_workspace(job, made).await?;
             seed = next;
         }
@@ -287,6 +294,14 @@ impl Container {
         self.seed(job, next, made).await?;
         Ok(true)
     }
+}
+
+/// Whether an engine that sees other files than this machine, or mounts less than others, may be
+/// the reason: then another way to the workspace may do.
+fn is_about_files(trouble: &Trouble) -> bool {
+    let words = ["mount", "bind source path", "no such file or directory", HELPER_IMAGE, TOO_LONG];
+    trouble.reason != Reason::ProviderUnavailable
+        && words.iter().any(|word| trouble.message.contains(word))
 }
 
 /// The container cannot be made or started, in words that tell the common causes.
