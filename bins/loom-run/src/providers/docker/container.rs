@@ -25,6 +25,7 @@ use super::{
     layers::Layers,
     made::Made,
     options::{Mount, Seed},
+    services::Joined,
     taken::{send, send_file},
     text_of,
     workspace::{Provided, TOO_LONG, is_written_beside, provide},
@@ -101,8 +102,8 @@ pub struct Wanted<'a> {
     pub command: Vec<String>,
     /// Files that it sees.
     pub inputs: Vec<Input>,
-    /// The network of the job's services, if it has any.
-    pub network: Option<String>,
+    /// How it reaches the job's services, if there are any.
+    pub joined: Option<Joined>,
 }
 
 /// A container that was made for a job.
@@ -138,6 +139,10 @@ impl Container {
             // Without one the image's own would run in place of the shell.
             None => (vec![wanted.command[0].clone()], wanted.command[1..].to_vec()),
         };
+        let (network, hosts) = match wanted.joined {
+            Some(Joined { network, hosts }) => (Some(network), hosts),
+            None => (image.network.clone(), Vec::new()),
+        };
         let spec = ContainerSpec {
             name,
             image: wanted.image.info.id.clone(),
@@ -148,7 +153,8 @@ impl Container {
             working_dir: Some(WORKSPACE.into()),
             user: user(&image, job.workspace).map_err(|error| no_workspace(&error))?,
             labels: job.labels.to_map(),
-            network: wanted.network.or(image.network),
+            network,
+            hosts,
             limits: limits(job.node),
             ..ContainerSpec::default()
         };

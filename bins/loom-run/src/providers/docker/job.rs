@@ -24,7 +24,7 @@ use super::{
     labels,
     made::Made,
     options::{Mount, Sync},
-    services::{self, LINES_KEPT, Sidecar},
+    services::{self, Joined, LINES_KEPT, Sidecar},
     shell::{self, Limits, Start},
     suffix, taken,
     workspace::{make_private, overlay_folder},
@@ -70,8 +70,8 @@ pub fn prepare(
     };
     ready.scripts = crate::execution::scripts(node, &ready)?;
     let command = command(&mut ready, log)?;
-    let network = match services(&making, &ready, &mut made, log)? {
-        Ok(network) => network,
+    let joined = match services(&making, &ready, &mut made, log)? {
+        Ok(joined) => joined,
         Err(verdict) => {
             give_up(run, workspace, made, log, events)?;
             return Ok(Err(verdict));
@@ -82,7 +82,7 @@ pub fn prepare(
         environment: in_pairs(&ready.environment, run.docker.proxies()),
         command,
         inputs: ready.inputs.clone(),
-        network,
+        joined,
     };
     let made_for = &mut made;
     let container = run
@@ -119,13 +119,13 @@ fn give_up(
     Ok(())
 }
 
-/// Starts the job's services, in a section of their own; the name of their network.
+/// Starts the job's services, in a section of their own.
 fn services(
     making: &Making<'_>,
     ready: &Ready,
     made: &mut Made,
     log: &mut JobLog<'_>,
-) -> io::Result<Result<Option<String>, Verdict>> {
+) -> io::Result<Result<Option<Joined>, Verdict>> {
     if making.node.services.is_empty() {
         return Ok(Ok(None));
     }
@@ -352,7 +352,7 @@ async fn keep_logs(
     sidecars: &[Sidecar],
 ) -> Vec<String> {
     let mut errors = Vec::new();
-    for Sidecar { name, id } in sidecars {
+    for Sidecar { name, id, .. } in sidecars {
         let path = job.section(Section::Services).service_log(name);
         let written = match engine.logs(id, LINES_KEPT).await {
             Ok(text) => {
