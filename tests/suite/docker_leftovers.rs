@@ -48,16 +48,15 @@ fn start(repo: &Repo<'_>, engine: &Engine) -> Going {
 /// What runs of the repository have in the engine.
 fn objects(repo: &Repo<'_>, engine: &Engine) -> Vec<libloom_testkit::Object> {
     let mut objects = engine.labelled("loom.run_id");
-    let root = repo.path().display().to_string();
+    let root = repo.root().display().to_string();
     objects.retain(|object| object.labels["loom.repo"] == root.as_str());
     objects
 }
 
 fn overlay_folders(sandbox: &Sandbox) -> Vec<PathBuf> {
     let entries = fs::read_dir(sandbox.temp()).unwrap().map(|entry| entry.unwrap().path());
-    let is_one = |path: &PathBuf| {
-        path.file_name().unwrap().to_string_lossy().starts_with("loom-overlay-")
-    };
+    let is_one =
+        |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("loom-overlay-");
     entries.filter(is_one).collect()
 }
 
@@ -135,7 +134,10 @@ fn clean_removes_what_a_killed_pair_left(engine: &Engine) {
         assert_eq!(clean(&[]), "", "a run that lives is left alone");
         kill_both(&mut going);
         let would = clean(&["--dry-run"]);
-        assert!(would.contains("container loom-job-") && would.contains("volume loom-job-"), "{would}");
+        assert!(
+            would.contains("container loom-job-") && would.contains("volume loom-job-"),
+            "{would}"
+        );
         assert!(!objects(repo, engine).is_empty());
         assert_eq!(clean(&[]), would);
         assert_eq!(objects(repo, engine), []);

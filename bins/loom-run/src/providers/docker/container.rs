@@ -238,6 +238,7 @@ impl Container {
             overlay: made.overlay.take(),
             is_laid: std::mem::take(&mut made.is_laid),
             labels: job.labels.clone(),
+            is_brought_back: false,
             ..Made::default()
         };
         let (services, own): (Vec<_>, Vec<_>) =

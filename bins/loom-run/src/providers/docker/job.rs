@@ -314,7 +314,7 @@ pub fn land(run: &Run, ready: &Ready, job: &JobLayout) -> Result<(), Trouble> {
     let (Some(container), Some(begun)) = (&ready.container, run.docker.begun()) else {
         return Ok(());
     };
-    if options.mount == Mount::BindMount || options.sync == Sync::None {
+    if options.mount == Mount::BindMount || options.sync != Sync::Declared {
         return Ok(());
     }
     let failed = |error: String| {

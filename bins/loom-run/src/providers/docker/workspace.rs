@@ -25,7 +25,7 @@ use super::{
     images::Wish,
     layers::Below,
     made::Made,
-    options::{Mount, Seed},
+    options::{Mount, Seed, Sync},
     text_of,
 };
 use crate::run::Run;
@@ -71,6 +71,12 @@ pub async fn provide(
 ) -> Result<Provided, Trouble> {
     if job.run.docker.options.mount == Mount::BindMount {
         return bind(job, engine);
+    }
+    if seed != Seed::Overlay && job.run.docker.options.sync == Sync::Full {
+        return Err(Trouble::section(
+            "all changes can be brought back only out of an overlay volume, which is not possible \
+             here: use `declared`, or `bind_mount`",
+        ));
     }
     match seed {
         Seed::Auto => unreachable!("`Making::first_seed` has chosen"),
@@ -137,6 +143,7 @@ async fn overlay(job: &Making<'_>, engine: &Engine, made: &mut Made) -> Result<P
     let options =
         options.ok_or_else(|| Trouble::section("the paths are too long for an overlay"))?;
     let mount = create_volume(job, engine, Some((&folder, &options)), made).await?;
+    made.is_brought_back = job.run.docker.options.sync == Sync::Full;
     let overlay = Some(Laid { folder, below });
     Ok(Provided { mounts: vec![mount], seed: "overlay", overlay, ..Provided::default() })
 }
