@@ -82,6 +82,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "libloom-console",
             "libloom-contract",
+            "libloom-engine",
             "libloom-entry",
             "libloom-processes",
             "libloom-record",

@@ -4,6 +4,9 @@
 //! finished run left on purpose: workspaces, logs, receipts. `loom run` does most of this when it
 //! starts; this command does it without a run, and says what it did.
 
+mod engines;
+mod workspace;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -24,17 +27,22 @@ use libloom_secrets::files;
 
 /// Removes what dead runs of the repository left behind, and nothing else.
 ///
-/// Ends processes that outlived their run, removes secrets and unfinished workspaces, and completes
-/// the documents of runs that were killed. Whole workspaces, logs and receipts stay: see `loom
+/// Ends processes that outlived their run, removes containers, networks, volumes, secrets and
+/// unfinished workspaces, and completes the documents of runs that were killed. Whole workspaces, logs and receipts stay: see `loom
 /// snapshot prune` and `loom logs prune`. Prints what it found, one thing a line.
 ///
 /// Exit codes: 0 all is clean now; 2 wrong command line; 3 something could not be removed.
-#[derive(Clone, Copy, Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "loom-clean", about = "Removes what dead runs left behind, and nothing else")]
 pub struct Arguments {
     /// Only say what would be removed
     #[arg(long)]
     dry_run: bool,
+
+    /// Remove this workspace of a snapshot, and only that, by a container: how `loom snapshot`
+    /// removes what its user may not
+    #[arg(long, value_name = "PATH", hide = true)]
+    workspace: Option<PathBuf>,
 }
 
 /// `loom-clean`.
@@ -42,28 +50,34 @@ pub struct Arguments {
 /// # Errors
 /// No repository, or something that cannot be removed.
 pub fn run(arguments: Arguments, context: &Context) -> Result<u8, Failure> {
-    let Arguments { dry_run } = arguments;
+    let Arguments { dry_run, workspace } = arguments;
+    if let Some(folder) = workspace {
+        return workspace::remove(&folder, context).map(|()| exit::DONE);
+    }
+    let root = context.repository_root()?;
     let clean = Clean {
-        layout: Layout::of_repository(&context.repository_root()?),
+        layout: Layout::of_repository(&root),
         temp: context.env.temp_folder(),
         dry_run,
         context,
     };
     let found = [
         clean.processes()?,
+        clean.engines(&root)?,
         clean.secrets()?,
         clean.records()?,
         clean.half_made_runs()?,
         clean.unfinished_workspaces()?,
     ];
-    let [processes, secrets, records, folders, workspaces] = found;
+    let [processes, objects, secrets, records, folders, workspaces] = found;
     let [ended, completed, removed] = match dry_run {
         true => ["would end", "would complete", "would remove"],
         false => ["ended", "completed", "removed"],
     };
     context.console.status(format_args!(
-        "{ended} {processes} processes, {completed} {records} records, {removed} {secrets} folders \
-         of secrets, {folders} of runs, {workspaces} of workspaces"
+        "{ended} {processes} processes, {completed} {records} records, {removed} {objects} \
+         containers, networks and volumes, {secrets} folders of secrets, {folders} of runs, \
+         {workspaces} of workspaces"
     ));
     Ok(exit::DONE)
 }

@@ -10,8 +10,10 @@ use libloom_processes::end_survivors;
 use libloom_record::{complete::complete_dead_runs, lock, read};
 use libloom_secrets::files;
 
-/// Ends what killed runs left running, removes the secrets they left in `temp`, and completes
-/// their documents.
+use crate::leftovers;
+
+/// Ends what killed runs left running, removes what they left in an engine and the secrets they left
+/// in `temp`, and completes their documents.
 pub fn clear_up_after_dead_runs(layout: &Layout, temp: &Path) -> Vec<String> {
     let mut notes = Vec::new();
     let is_dead = |run_id: &str| {
@@ -27,6 +29,7 @@ pub fn clear_up_after_dead_runs(layout: &Layout, temp: &Path) -> Vec<String> {
     for error in dead.filter_map(|run_id| files::remove(temp, &run_id).err()) {
         notes.push(format!("the secrets of a killed run cannot be removed: {error}"));
     }
+    notes.extend(leftovers::remove_of_dead_runs(layout));
     match complete_dead_runs(layout) {
         Ok(completed) if completed.is_empty() => {}
         Ok(completed) => {

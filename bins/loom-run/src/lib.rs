@@ -21,6 +21,7 @@ mod guard;
 mod isolate;
 mod job;
 mod joblog;
+mod leftovers;
 mod missed;
 mod pipeline;
 mod place;
@@ -179,6 +180,11 @@ pub fn run(args: Args, context: &Context) -> Result<u8, Failure> {
 /// In the guard: the worker is gone, and so is everything it started.
 fn after_worker(ended: processes::Ended, place: &Place, context: &Context) -> u8 {
     remove_secrets(&place.run_id(), context);
+    if let (Some(_), Some((layout, run_id))) = (ended.signal, place.of_repository())
+        && let Err(error) = leftovers::remove_of_run(layout, &run_id)
+    {
+        context.console.error(error);
+    }
     let code = u8::try_from(ended.exit_code).unwrap_or(libloom_contract::exit::BUG);
     if ended.signal.is_some() {
         context.console.clear_abandoned_lines();

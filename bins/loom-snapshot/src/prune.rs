@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::Args;
@@ -64,7 +66,7 @@ pub(crate) fn prune(args: &PruneArgs, context: &Context) -> Result<u8, Failure> 
     for known in &chosen {
         if !args.dry_run {
             records
-                .remove(known)
+                .remove(known, |folder| remove_folder(folder, context))
                 .or_could_not(format_args!("cannot remove `{}`", known.record.path))?;
         }
         if known.is_present {
@@ -76,7 +78,7 @@ pub(crate) fn prune(args: &PruneArgs, context: &Context) -> Result<u8, Failure> 
     }
     for leftover in &leftovers {
         if !args.dry_run {
-            remove_tree(leftover)
+            remove_folder(leftover, context)
                 .or_could_not(format_args!("cannot remove `{}`", leftover.display()))?;
         }
         context.console.out(&leftover.to_string_lossy())?;
@@ -152,6 +154,23 @@ fn is_leftover(path: &Path) -> bool {
     name.starts_with('.') && name.ends_with(PARTIAL) && is_own_folder() && !is_being_made(path)
 }
 
+/// Removes a workspace; where containers left files in it that we may not remove, `loom-clean` has
+/// a container do it.
+fn remove_folder(folder: &Path, context: &Context) -> io::Result<()> {
+    let error = match remove_tree(folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => error,
+        result => return result,
+    };
+    let Ok(clean) = context.siblings.find("loom-clean") else { return Err(error) };
+    let mut command = Command::new(clean);
+    command.arg("--workspace").arg(folder).current_dir(&context.cwd);
+    // It says itself why it could not, on stderr.
+    match command.stdin(Stdio::null()).stdout(Stdio::null()).status()?.success() {
+        true => Ok(()),
+        false => Err(error),
+    }
+}
+
 /// Removes the named snapshots, or none if one of them cannot go.
 pub(crate) fn rm(args: &RmArgs, context: &Context) -> Result<u8, Failure> {
     let records = records(context)?;
@@ -164,7 +183,7 @@ pub(crate) fn rm(args: &RmArgs, context: &Context) -> Result<u8, Failure> {
     }
     for known in chosen {
         records
-            .remove(known)
+            .remove(known, |folder| remove_folder(folder, context))
             .or_could_not(format_args!("cannot remove `{}`", known.record.path))?;
         context.console.status(format_args!("removed `{}`", known.record.path));
     }

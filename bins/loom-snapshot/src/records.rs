@@ -19,7 +19,6 @@ use libloom_record::lock;
 
 use crate::destination::{PARTIAL, Places};
 use crate::git::path_of;
-use crate::remove::remove_tree;
 
 /// How the name of an announcement ends.
 const ANNOUNCED: &str = "place";
@@ -190,14 +189,18 @@ impl Records {
         Ok(())
     }
 
-    /// Removes a snapshot's workspace, if it is there, and its record.
-    pub(crate) fn remove(&self, known: &Known) -> io::Result<()> {
+    /// Removes a snapshot's workspace, if it is there, by `remove_folder`, and its record.
+    pub(crate) fn remove(
+        &self,
+        known: &Known,
+        remove_folder: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> io::Result<()> {
         let place = Path::new(&known.record.path);
         if is_the_one(&known.record) {
             // Under the name of a leftover, so that a removal cut short is finished by `prune`.
             let leftover = leftover_name(place);
             fs::rename(place, &leftover)?;
-            remove_tree(&leftover)?;
+            remove_folder(&leftover)?;
         }
         let id = &known.record.id;
         remove_file(&self.layout.snapshot_baseline(id))?;

@@ -17,7 +17,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Engine, EngineError,
+    Address, Engine, EngineError,
     containers::{ContainerSpec, Mount, Source},
     images::Pull,
     owner::{Labels, OWNER, RUN_ID},
@@ -85,6 +85,17 @@ pub struct Removal {
     pub removed: Vec<Leftover>,
     /// What is not, and why.
     pub failed: Vec<(Leftover, EngineError)>,
+}
+
+/// Removes what one run, which is over, left in the engine at `address`, which is a text that
+/// [`Address`] serialises to.
+///
+/// # Errors
+/// There is no engine, or it does not say what it has.
+pub async fn remove_run(address: &str, run_id: &str) -> Result<Removal, EngineError> {
+    let engine = Engine::connect(&address.parse::<Address>()?).await?;
+    let leftovers = engine.leftovers(Whose::Run(run_id)).await?;
+    Ok(engine.remove_leftovers(leftovers).await)
 }
 
 impl Engine {

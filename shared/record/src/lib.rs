@@ -6,6 +6,7 @@
 
 pub mod attempts;
 pub mod complete;
+pub mod engines;
 pub mod events;
 pub mod lock;
 pub mod phases;

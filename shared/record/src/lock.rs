@@ -55,6 +55,11 @@ pub fn is_held(folder: &Path) -> bool {
     matches!(take(folder), Ok(None))
 }
 
+/// Whether the run at `folder` lives; `None` where that cannot be told from here.
+pub fn is_held_if_known(folder: &Path) -> Option<bool> {
+    take(folder).ok().map(|lock| lock.is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,7 +69,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lock = take(folder.path()).unwrap();
         assert!(lock.is_some() && is_held(folder.path()));
+        assert_eq!(is_held_if_known(folder.path()), Some(true));
         drop(lock);
         assert!(!is_held(folder.path()));
+        assert_eq!(is_held_if_known(folder.path()), Some(false));
+        assert_eq!(is_held_if_known(&folder.path().join("gone")), None);
     }
 }

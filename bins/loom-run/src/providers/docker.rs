@@ -92,7 +92,7 @@ impl Trouble {
 }
 
 /// The engine's error, what the system said, and how to mend it, in one line.
-fn in_words(error: &EngineError) -> String {
+pub fn in_words(error: &EngineError) -> String {
     let cause = error.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
     let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
     format!("{error}{cause}{hint}")
