@@ -294,14 +294,15 @@ fn wrote_something(repo: &Repo<'_>) -> bool {
 on_engines!(a_job_whose_time_is_up_ends_with_all_its_processes);
 fn a_job_whose_time_is_up_ends_with_all_its_processes(engine: &Engine) {
     with_repo(engine, |repo| {
-        let entry = "(trap 'echo told; exit' TERM; while :; do sleep 0.1; done) & sleep 1000";
-        let ran = run(repo, "timeout: 2s", &[entry]).expect_code(1);
+        let tidy = "trap 'sleep 0.5; echo told; exit' TERM; while :; do sleep 0.1; done";
+        let entry = format!("({tidy}) & sh -c \"{tidy}\"");
+        let ran = run(repo, "timeout: 2s", &[&entry]).expect_code(1);
         let manifest = ran.job("box");
         assert_eq!(
             (&manifest["status"], &manifest["reason"]),
             (&"failure".into(), &"timeout".into())
         );
-        assert_eq!(said(&ran, 1), "told\n", "TERM reaches every process");
+        assert_eq!(said(&ran, 1), "told\ntold\n", "TERM reaches every process, and each has its time");
     });
 }
 
@@ -471,7 +472,7 @@ fn jobs_run_beside_each_other_each_in_a_container_of_its_own(engine: &Engine) {
         repo.workflow(&jobs(&[(
             "box",
             keys,
-            &["cat /etc/hostname; echo $CI_NODE_INDEX >mine; sleep 0.5; cat mine"],
+            &["cat /etc/hostname; echo x >mine; sleep 0.5; cat mine"],
         )]));
         let ran = Ran::of(repo, &["--jobs", "6"]).expect_code(0);
         let mut names: Vec<String> = (1..=6)
@@ -501,7 +502,7 @@ fn what_cannot_be_started_says_why(engine: &Engine) {
             format!("image: {{name: '{IMAGE}', network: none, entrypoint: [/no/such/program]}}");
         let ran = run(repo, &keys, &["true"]).expect_code(1).expect_said(&["/no/such/program"]);
         let manifest = ran.job("box");
-        assert_eq!(manifest["failing_section"], "provider", "{manifest:#}");
+        assert_eq!(manifest["reason"], "section_failed", "{manifest:#}");
         let keys = format!("image: {{name: '{IMAGE}', network: none, user: nosuchuser}}");
         run(repo, &keys, &["true"]).expect_code(1).expect_said(&["nosuchuser"]);
     });
@@ -516,7 +517,7 @@ fn no_engine_is_said_in_the_documented_words() {
     repo.workflow(&jobs(&[("box", "", &["true"]), ("host", "image: ''", &["echo ran"])]));
     let ran = Ran::of(&repo, &[]);
     let words = "docker daemon unavailable: cannot connect to the Docker daemon at ";
-    let ran = ran.expect_said(&[&format!("{words}{address}"), "hint: "]);
+    let ran = ran.expect_said(&[&format!("{words}{address}")]);
     assert_ne!(ran.code, Some(0));
     let manifest = ran.job("box");
     assert_eq!(manifest["status"], "failure");

@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// What is done to a request. Bytes of an answer are counted from its first, the head's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is passed on this much later.
+    /// It is passed on this much later; never, if the proxy ends before.
     Delay(Duration),
     /// The proxy answers with this status and message; the engine never sees the request.
     Answer(u16, &'static str),
@@ -239,7 +239,9 @@ impl Shared {
             }
             Some(Fault::Delay(time)) => {
                 took_effect();
-                self.pause(*time);
+                if self.pause(*time).is_err() {
+                    return Ok(());
+                }
             }
             _ => {}
         }
@@ -289,7 +291,7 @@ impl Shared {
             Some(Fault::Slow(rate)) => {
                 took_effect();
                 while wire::copy_some(engine, client, (rate / 20).max(1)).is_ok() {
-                    self.pause(Duration::from_millis(50));
+                    self.pause(Duration::from_millis(50))?;
                 }
             }
             _ => wire::copy(engine, client),
@@ -330,18 +332,19 @@ impl Shared {
         }
     }
 
-    /// Waits, though not longer than the proxy lives.
-    fn pause(&self, time: Duration) {
+    /// Waits; fails when the proxy ends meanwhile.
+    fn pause(&self, time: Duration) -> io::Result<()> {
         let end = Instant::now() + time;
         let mut state = self.state();
         while !state.is_closing {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                return Ok(());
             }
             let waited = self.closing.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        Err(io::ErrorKind::ConnectionAborted.into())
     }
 }
 
