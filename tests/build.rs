@@ -3,7 +3,8 @@
 //! blocks, which only root may: `can_mount_xfs`, `can_mount_btrfs`.
 //!
 //! Whether a container engine answers: `has_docker` (at `LOOM_TEST_DOCKER`, else at Docker's own
-//! socket) and `has_podman` (at `LOOM_TEST_PODMAN`); the addresses are handed on to the tests.
+//! socket) and `has_podman` (at `LOOM_TEST_PODMAN`), and whether a registry does at the port
+//! `LOOM_TEST_REGISTRY`: `has_registry`; all three are handed on to the tests.
 //!
 //! A test that needs what is missing is reported as ignored, with the reason. `.ci/run` installs
 //! the programs. Of several gits the first that knows reftable (2.45) is `REFTABLE_GIT`.
@@ -11,6 +12,7 @@
 use std::{
     env,
     io::{Read as _, Write as _},
+    net::TcpStream,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
@@ -57,16 +59,26 @@ fn main() {
     }
     look_for_engine("docker", "unix:///var/run/docker.sock");
     look_for_engine("podman", "");
+    let port = variable("LOOM_TEST_REGISTRY").unwrap_or_else(|| "5100".to_owned());
+    println!("cargo::rustc-env=LOOM_TEST_REGISTRY={port}");
+    println!("cargo::rustc-check-cfg=cfg(has_registry)");
+    if TcpStream::connect(format!("127.0.0.1:{port}")).is_ok() {
+        println!("cargo::rustc-cfg=has_registry");
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    println!("cargo::rerun-if-env-changed={name}");
+    #[expect(clippy::disallowed_methods, reason = "a build script has no other way")]
+    env::var(name).ok()
 }
 
 /// Tells the tests where an engine is. A file that is not there is not watched: cargo would build
 /// the tests anew each time.
 fn look_for_engine(name: &str, usual: &str) {
-    let variable = format!("LOOM_TEST_{}", name.to_uppercase());
-    #[expect(clippy::disallowed_methods, reason = "a build script has no other way")]
-    let address = env::var(&variable).unwrap_or_else(|_| usual.to_owned());
-    println!("cargo::rerun-if-env-changed={variable}");
-    println!("cargo::rustc-env={variable}={address}");
+    let name_of_address = format!("LOOM_TEST_{}", name.to_uppercase());
+    let address = variable(&name_of_address).unwrap_or_else(|| usual.to_owned());
+    println!("cargo::rustc-env={name_of_address}={address}");
     println!("cargo::rustc-check-cfg=cfg(has_{name})");
     let socket = Path::new(address.strip_prefix("unix://").unwrap_or_default());
     if socket.exists() {

@@ -66,12 +66,12 @@ apt_install() {
         --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" >"$run/apt.log" 2>&1 8>&- 9>&-
 }
 
-# Starts a program that stays, as root: stay NAME PROGRAM ARGUMENT…
+# Starts a program that stays, as root: stay NAME PROGRAM ARGUMENT… Podman leaves files where it is.
 stay() {
     local name=$1
     shift
     rm -f "$run/$name.pid"
-    "${as_root[@]}" setsid sh -c 'echo $$ >"$0.pid"; exec "$@" >>"$0.log" 2>&1' "$run/$name" "$@" \
+    "${as_root[@]}" setsid sh -c 'cd "${0%/*}"; echo $$ >"$0.pid"; exec "$@" >>"$0.log" 2>&1' "$run/$name" "$@" \
         </dev/null >/dev/null 2>&1 8>&- 9>&- &
 }
 

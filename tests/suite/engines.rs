@@ -6,28 +6,37 @@
 use libloom_testkit::Engine;
 
 /// `on_engines!(name)` makes two tests of `fn name(engine: &Engine)`: `name::docker` and
-/// `name::podman`. What Podman cannot do is said with the answer of its API that is the cause, and
-/// begins with `podman cannot: `.
+/// `name::podman`; `on_engines!(name, with registry)` where the lab's registry is needed too. What
+/// Podman cannot do is said with the answer of its API that is the cause, and begins with
+/// `podman cannot: `.
 macro_rules! on_engines {
     ($test:ident) => {
-        on_engines!(@both $test cfg_attr(
-            not(has_podman),
-            ignore = "no Podman service answered when the tests were built"
-        ));
+        on_engines!(@both $test,
+            cfg_attr(not(has_docker), ignore = "no Docker engine answered when the tests were built"),
+            cfg_attr(not(has_podman), ignore = "no Podman service answered when the tests were built"));
+    };
+    ($test:ident, with registry) => {
+        on_engines!(@both $test,
+            cfg_attr(not(all(has_docker, has_registry)),
+                ignore = "no Docker engine or no registry answered when the tests were built"),
+            cfg_attr(not(all(has_podman, has_registry)),
+                ignore = "no Podman service or no registry answered when the tests were built"));
     };
     ($test:ident, $podman_cannot:literal) => {
-        on_engines!(@both $test ignore = $podman_cannot);
+        on_engines!(@both $test,
+            cfg_attr(not(has_docker), ignore = "no Docker engine answered when the tests were built"),
+            ignore = $podman_cannot);
     };
-    (@both $test:ident $($on_podman:tt)*) => {
+    (@both $test:ident, $on_docker:meta, $on_podman:meta) => {
         mod $test {
             #[test]
-            #[cfg_attr(not(has_docker), ignore = "no Docker engine answered when the tests were built")]
+            #[$on_docker]
             fn docker() {
                 super::$test(&crate::engines::docker());
             }
 
             #[test]
-            #[$($on_podman)*]
+            #[$on_podman]
             fn podman() {
                 super::$test(&crate::engines::podman());
             }

@@ -1,7 +1,7 @@
 //! What this crate does with real engines: Docker at `LOOM_TEST_DOCKER`, else at its usual socket,
 //! and Podman's API service at `LOOM_TEST_PODMAN`. A test without its engine, or without the
-//! registry at port `LOOM_TEST_REGISTRY` (open; the next port wants `lab` and `lab-pass`, the one
-//! after that has faults), is reported as ignored, with the reason.
+//! registry at port `LOOM_TEST_REGISTRY` (open; the next port wants `lab` and `lab-pass`), is
+//! reported as ignored, with the reason. `tests/lab` starts all of them.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -23,6 +23,7 @@ use libloom_engine::{
     reaper::{HELPER_IMAGE, Kind, Leftover, Whose},
     volumes::Overlay,
 };
+use libloom_testkit::{Fault, Proxy};
 use tokio::runtime::Runtime;
 
 /// What a test gets: an engine, and the port of the open registry.
@@ -35,8 +36,6 @@ struct Lab {
 enum Needs {
     Engine,
     Registry,
-    /// The registry with faults; Podman insists on TLS there.
-    Faults,
 }
 
 struct Test {
@@ -64,15 +63,15 @@ const TESTS: &[Test] = &tests![
     Engine files_of_other_users_are_removed_by_a_helper
     Registry pull_tells_its_progress
     Registry pull_that_fails_says_what_helps
-    Faults registry_in_trouble_is_told_from_the_network
+    Registry registry_in_trouble_is_told_from_the_network
     Registry credentials_reach_the_registry
-    Faults pull_that_halts_is_given_up
+    Registry pull_that_halts_is_given_up
 ];
 
 fn main() -> ExitCode {
     let filter = env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let filter = filter.unwrap_or_default();
-    let registry = variable("LOOM_TEST_REGISTRY").unwrap_or_else(|| "5000".into());
+    let registry = variable("LOOM_TEST_REGISTRY").unwrap_or_else(|| "5100".into());
     let registry = registry.parse().unwrap();
     let docker = variable("LOOM_TEST_DOCKER").unwrap_or("unix:///var/run/docker.sock".into());
     let podman = variable("LOOM_TEST_PODMAN").unwrap_or_default();
@@ -94,10 +93,7 @@ fn outcome(test: &Test, address: &str, registry: u16) -> String {
     let Some((runtime, engine)) = connect(address) else {
         return format!("ignored, no engine answers at `{address}`");
     };
-    if test.needs == Needs::Faults && engine.flavour == Flavour::Podman {
-        return "ignored, Podman asks the registry with faults for TLS".into();
-    }
-    if test.needs != Needs::Engine && TcpStream::connect(("127.0.0.1", registry)).is_err() {
+    if test.needs == Needs::Registry && TcpStream::connect(("127.0.0.1", registry)).is_err() {
         return format!("ignored, no registry answers at port {registry}");
     }
     let lab = Lab { engine, registry };
@@ -270,15 +266,35 @@ async fn pull_that_fails_says_what_helps(lab: Lab) {
     fails(&lab, "127.0.0.1:1/Library/blob:1", PullTrouble::BadName).await;
 }
 
+/// A proxy in front of the registry. Podman insists on TLS at most other ports.
+fn faulty_registry(lab: &Lab) -> Proxy {
+    Proxy::new("tcp://127.0.0.1:5110", &format!("tcp://127.0.0.1:{}", lab.registry))
+}
+
+const FAULTY: &str = "127.0.0.1:5110/library/faulty:1";
+const MANIFEST: &str = "/v2/library/faulty/manifests/*";
+
 async fn registry_in_trouble_is_told_from_the_network(lab: Lab) {
-    for (fault, expected) in [
-        ("ratelimit", PullTrouble::RateLimited),
-        ("unavailable", PullTrouble::Network),
-        ("denied", PullTrouble::Unauthorised),
-        ("corrupt", PullTrouble::Damaged),
+    let limit = Fault::Reply(
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\n\r\n\
+         {\"errors\":[{\"code\":\"TOOMANYREQUESTS\",\"message\":\"You have reached your pull rate limit.\"}]}",
+    );
+    let denied = Fault::Reply(
+        "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n\
+         Www-Authenticate: Basic realm=\"denied\"\r\n\r\n\
+         {\"errors\":[{\"code\":\"UNAUTHORIZED\",\"message\":\"authentication required\"}]}",
+    );
+    for (path, fault, expected) in [
+        (MANIFEST, limit, PullTrouble::RateLimited),
+        (MANIFEST, Fault::Answer(503, "unavailable"), PullTrouble::Network),
+        (MANIFEST, denied, PullTrouble::Unauthorised),
+        // Beyond the end of the image's configuration: within its layer.
+        ("/v2/library/faulty/blobs/*", Fault::Corrupt(50_000), PullTrouble::Damaged),
     ] {
-        let image = format!("127.0.0.1:{}/{fault}/library/blob:1", lab.registry + 2);
-        fails(&lab, &image, expected).await;
+        let registry = faulty_registry(&lab);
+        registry.disturb_each("*", path, fault.clone());
+        fails(&lab, FAULTY, expected).await;
+        assert!(!registry.disturbed().is_empty(), "{fault:?}");
     }
 }
 
@@ -309,8 +325,10 @@ async fn credentials_reach_the_registry(lab: Lab) {
 }
 
 async fn pull_that_halts_is_given_up(lab: Lab) {
-    let image = format!("127.0.0.1:{}/hang/library/blob:1", lab.registry + 2);
-    let pull = Pull { stall: Duration::from_millis(300), ..Pull::of(&image) };
+    let registry = faulty_registry(&lab);
+    registry.disturb_each("*", MANIFEST, Fault::Stall(0));
+    let pull = Pull { stall: Duration::from_secs(1), ..Pull::of(FAULTY) };
     let error = lab.engine.pull(&pull, &mut |_| {}).await.unwrap_err();
     assert!(matches!(error, EngineError::Pull { trouble: PullTrouble::Stalled, .. }), "{error:?}");
+    assert!(!registry.disturbed().is_empty());
 }

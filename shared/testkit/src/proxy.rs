@@ -15,15 +15,21 @@ use std::time::{Duration, Instant};
 
 use self::pattern::matches;
 use self::stream::{Listener, Stream};
-use self::wire::{Head, answer};
+use self::wire::{Head, answer, reply};
+use crate::wait::holds_within;
+
+/// How long an address may still be in use.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// What is done to a request. Bytes of an answer are counted from its first, the head's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is passed on this much later.
+    /// It is passed on this much later; never, if the proxy ends before.
     Delay(Duration),
     /// The proxy answers with this status and message; the engine never sees the request.
     Answer(u16, &'static str),
+    /// The same with a whole answer, head and body, and the end of the connection after it.
+    Reply(&'static str),
     /// The connection is closed before the engine sees the request.
     Kill,
     /// The connection is closed after so many bytes of the answer; 0: the engine has done what
@@ -86,7 +92,13 @@ impl Proxy {
     /// A proxy at `address` in front of `upstream`, both `unix:///PATH` or `tcp://HOST:PORT`; with
     /// port 0 a free one is taken.
     pub fn new(address: &str, upstream: &str) -> Self {
-        let listener = Listener::bind(address).unwrap_or_else(|e| panic!("{address}: {e}"));
+        let mut listener = Err(io::ErrorKind::AddrInUse.into());
+        // A proxy that was there before may be about to end.
+        holds_within(LIMIT, || {
+            listener = Listener::bind(address);
+            listener.is_ok()
+        });
+        let listener = listener.unwrap_or_else(|e| panic!("{address}: {e}"));
         let shared = Arc::new(Shared {
             address: listener.address(),
             upstream: upstream.to_owned(),
@@ -103,8 +115,8 @@ impl Proxy {
     }
 
     /// Disturbs the `nth` (from 1) of the requests from now on that have this method and a path
-    /// like `/containers/*/start`. A star stands for any characters; the API's version is left
-    /// out, and so is the query unless the pattern has a question mark.
+    /// like `/containers/*/start`. A star stands for any characters (as method: for any); the API's
+    /// version is left out, and so is the query unless the pattern has a question mark.
     pub fn disturb(&self, method: &str, pattern: &str, nth: usize, fault: Fault) {
         self.rule(method, pattern, Some(nth), fault);
     }
@@ -209,7 +221,11 @@ impl Shared {
         match &fault {
             Some(Fault::Answer(status, message)) => {
                 took_effect();
-                return answer(&client, *status, message);
+                return reply(&client, &answer(*status, message));
+            }
+            Some(Fault::Reply(answer)) => {
+                took_effect();
+                return reply(&client, answer);
             }
             Some(Fault::Kill) => {
                 took_effect();
@@ -223,7 +239,9 @@ impl Shared {
             }
             Some(Fault::Delay(time)) => {
                 took_effect();
-                self.pause(*time);
+                if self.pause(*time).is_err() {
+                    return Ok(());
+                }
             }
             _ => {}
         }
@@ -273,7 +291,7 @@ impl Shared {
             Some(Fault::Slow(rate)) => {
                 took_effect();
                 while wire::copy_some(engine, client, (rate / 20).max(1)).is_ok() {
-                    self.pause(Duration::from_millis(50));
+                    self.pause(Duration::from_millis(50))?;
                 }
             }
             _ => wire::copy(engine, client),
@@ -296,7 +314,8 @@ impl Shared {
         state.requests.push(head.to_string());
         let mut fault = None;
         for rule in &mut state.rules {
-            if rule.method != head.method || !matches(&rule.pattern, &head.target) {
+            let is_method = rule.method == "*" || rule.method == head.method;
+            if !is_method || !matches(&rule.pattern, &head.target) {
                 continue;
             }
             rule.seen += 1;
@@ -313,18 +332,19 @@ impl Shared {
         }
     }
 
-    /// Waits, though not longer than the proxy lives.
-    fn pause(&self, time: Duration) {
+    /// Waits; fails when the proxy ends meanwhile.
+    fn pause(&self, time: Duration) -> io::Result<()> {
         let end = Instant::now() + time;
         let mut state = self.state();
         while !state.is_closing {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                return Ok(());
             }
             let waited = self.closing.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        Err(io::ErrorKind::ConnectionAborted.into())
     }
 }
 

@@ -23,7 +23,8 @@ impl Prelude<'_> {
     pub fn text(&self) -> String {
         let mut text = String::new();
         if self.is_first_process {
-            text.push_str("trap 'exit 143' TERM; ");
+            // With it the kernel ends all others: what runs in the background is to have its time.
+            text.push_str("trap 'wait; exit 143' TERM; ");
         }
         for (name, value) in self.variables.iter().filter(|(name, _)| name != "PATH") {
             text.push_str(&format!("export {name}={}; ", quoted(value)));

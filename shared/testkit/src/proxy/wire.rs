@@ -68,16 +68,19 @@ fn read_head(mut stream: &Stream) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Answers in the engine's manner, and takes what the client still sends.
-pub(super) fn answer(mut client: &Stream, status: u16, message: &str) -> io::Result<()> {
-    let body = json!({ "message": message });
-    let body = body.to_string();
-    let head = format!(
+/// An answer in the engine's manner.
+pub(super) fn answer(status: u16, message: &str) -> String {
+    let body = json!({ "message": message }).to_string();
+    format!(
         "HTTP/1.1 {status} Disturbed\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
-    );
-    client.write_all(head.as_bytes())?;
+    )
+}
+
+/// Answers, and takes what the client still sends.
+pub(super) fn reply(mut client: &Stream, answer: &str) -> io::Result<()> {
+    client.write_all(answer.as_bytes())?;
     client.end_output();
     io::copy(&mut client, &mut io::sink()).map(drop)
 }
