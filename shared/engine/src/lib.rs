@@ -10,7 +10,9 @@
 
 #![warn(missing_docs)]
 
+pub mod build;
 pub mod containers;
+mod credentials;
 mod engine;
 mod error;
 pub mod networks;
