@@ -37,6 +37,19 @@ pub const DEBUG_TRACE: &str = "LOOM_DEBUG_TRACE";
 /// The same as [`DEBUG_TRACE`], under the name other CI systems use.
 pub const CI_DEBUG_TRACE: &str = "CI_DEBUG_TRACE";
 
+// --- read to find the Docker engine, as the docker CLI reads them ---
+
+/// Address of the engine, such as `unix:///var/run/docker.sock` or `ssh://me@host`.
+pub const DOCKER_HOST: &str = "DOCKER_HOST";
+/// Name of the Docker context in use; [`DOCKER_HOST`] wins.
+pub const DOCKER_CONTEXT: &str = "DOCKER_CONTEXT";
+/// Folder of Docker's configuration, in place of `~/.docker`.
+pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// Not empty: an engine at a TCP address is talked to in TLS.
+pub const DOCKER_TLS_VERIFY: &str = "DOCKER_TLS_VERIFY";
+/// Folder of `ca.pem`, `cert.pem` and `key.pem`, in place of [`DOCKER_CONFIG`].
+pub const DOCKER_CERT_PATH: &str = "DOCKER_CERT_PATH";
+
 // --- set in every job ---
 
 /// Always `true` in a job.

@@ -16,17 +16,14 @@ mod transfer;
 
 use std::{collections::HashMap, fmt, fs, path::PathBuf, time::Duration};
 
-use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder};
+use bollard::query_parameters::BuildImageOptionsBuilder;
 
 pub use context::{Context, ContextError};
 pub use dockerfile::{Dockerfile, Instruction};
 pub use dockerignore::BadPattern;
 pub use output::{Output, OutputError, OutputKind};
 
-use crate::{Engine, EngineError, Flavour, containers::Channel, credentials::Credentials};
-
-/// The engine's connection may be silent for as long as an instruction takes.
-const BUILD_TIME: Duration = Duration::from_secs(7 * 24 * 3600);
+use crate::{Credentials, Engine, EngineError, Flavour, containers::Channel};
 
 /// Who builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,11 +265,6 @@ impl Engine {
             None => options,
         };
         options.platform(spec.platform.as_deref().unwrap_or_default())
-    }
-
-    /// The same engine, with the patience that a build needs.
-    fn patient(&self) -> bollard::Docker {
-        self.docker.clone().with_timeout(BUILD_TIME)
     }
 }
 

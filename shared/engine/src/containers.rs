@@ -13,7 +13,8 @@ use bollard::{
     query_parameters::{
         AttachContainerOptionsBuilder, CreateContainerOptionsBuilder,
         DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+        RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+        WaitContainerOptionsBuilder,
     },
 };
 use bytes::Bytes;
@@ -339,13 +340,9 @@ impl Engine {
         let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
         let engine = self.clone();
         let stream = self.docker.download_from_container(id, Some(options));
-        stream.map_err(move |error| {
-            match engine.error(error, "copied files out of a container") {
-                error @ EngineError::NotFound { .. } => {
-                    io::Error::new(io::ErrorKind::NotFound, error)
-                }
-                error => io::Error::other(error),
-            }
+        stream.map_err(move |error| match engine.error(error, "copied files out of a container") {
+            error @ EngineError::NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, error),
+            error => io::Error::other(error),
         })
     }
 }

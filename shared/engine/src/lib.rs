@@ -1,6 +1,7 @@
 //! The Docker engine as Loom uses it, through its API alone: never the `docker` program.
 //!
-//! [`Engine`] is a connection; its methods are grouped by what they are about ([`containers`],
+//! [`Address`] says where an engine is, as the `docker` program would find it; [`Engine`] is a
+//! connection, and its methods are grouped by what they are about ([`containers`],
 //! [`volumes`], [`networks`]). Nothing else names bollard. Everything is asynchronous and needs a
 //! tokio runtime, which whoever uses this crate builds once.
 //!
@@ -10,13 +11,21 @@
 
 #![warn(missing_docs)]
 
+mod address;
 pub mod build;
+mod config;
+mod connect;
 pub mod containers;
 mod credentials;
 mod engine;
 mod error;
+pub mod images;
 pub mod networks;
+mod proxies;
 pub mod volumes;
 
+pub use address::{Address, Surroundings};
+pub use config::DockerConfig;
+pub use credentials::{Credentials, registry};
 pub use engine::{CALL_TIME, Engine, Flavour};
 pub use error::EngineError;

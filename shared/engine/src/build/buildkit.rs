@@ -16,7 +16,7 @@ use super::{
     lines::{Lines, Tail},
     transfer::archive,
 };
-use crate::{Engine, EngineError, containers::Channel};
+use crate::{Credentials, Engine, EngineError, containers::Channel};
 
 /// Docker Hub, as BuildKit asks for its credentials.
 const HUB_HOST: &str = "registry-1.docker.io";
@@ -60,10 +60,9 @@ impl Engine {
             None => options,
         };
         let (body, reading) = archive(spec.context.clone(), Builder::BuildKit);
-        let docker = self.patient();
         let credentials = Some(credentials(spec));
         let mut answers =
-            docker.build_image(options.build(), credentials, Some(body_try_stream(body)));
+            self.docker.build_image(options.build(), credentials, Some(body_try_stream(body)));
         let mut trace = Trace::default();
         let mut id = None;
         let error = loop {
@@ -102,7 +101,7 @@ fn session_id() -> Result<String, EngineError> {
 }
 
 fn credentials(spec: &BuildSpec) -> HashMap<String, DockerCredentials> {
-    let of = |(host, credentials): (&String, &crate::credentials::Credentials)| {
+    let of = |(host, credentials): (&String, &Credentials)| {
         let is_hub = ["docker.io", "index.docker.io"].contains(&host.as_str());
         let host = if is_hub { HUB_HOST } else { host };
         (host.to_owned(), credentials.clone().into_api())

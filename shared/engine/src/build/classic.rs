@@ -18,7 +18,7 @@ use super::{
     lines::{Lines, Tail},
     transfer::archive,
 };
-use crate::{Engine, EngineError, containers::Channel};
+use crate::{Credentials, Engine, EngineError, containers::Channel};
 
 /// Docker Hub, as the classic builder looks for its credentials.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
@@ -34,9 +34,8 @@ impl Engine {
     ) -> Result<String, BuildError> {
         let options = self.build_options(spec).version(BuilderVersion::BuilderV1).build();
         let (body, reading) = archive(spec.context.clone(), Builder::Classic);
-        let docker = self.patient();
         let credentials = Some(credentials(spec));
-        let mut answers = docker.build_image(options, credentials, Some(body_try_stream(body)));
+        let mut answers = self.docker.build_image(options, credentials, Some(body_try_stream(body)));
         let mut talk = Talk::new(dockerfile_of(spec));
         let error = loop {
             match answers.next().await {
@@ -66,7 +65,7 @@ impl Engine {
 }
 
 fn credentials(spec: &BuildSpec) -> HashMap<String, DockerCredentials> {
-    let of = |(host, credentials): (&String, &crate::credentials::Credentials)| {
+    let of = |(host, credentials): (&String, &Credentials)| {
         let is_hub = ["docker.io", "index.docker.io"].contains(&host.as_str());
         let host = if is_hub { HUB_KEY } else { host };
         (host.to_owned(), credentials.clone().into_api())

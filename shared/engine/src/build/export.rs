@@ -41,8 +41,7 @@ impl Engine {
     async fn save_image(&self, image: &str, path: &Path) -> Result<(), BuildError> {
         let unwritable = |source| OutputError::Unwritable { path: path.to_owned(), source };
         let mut file = beside(path).map_err(unwritable)?;
-        let docker = self.patient();
-        let mut archive = std::pin::pin!(docker.export_image(image));
+        let mut archive = std::pin::pin!(self.docker.export_image(image));
         while let Some(part) = archive.next().await {
             let part = part.map_err(|error| self.error(error, "saved an image"))?;
             file.write_all(&part).map_err(unwritable)?;
