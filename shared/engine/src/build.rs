@@ -16,14 +16,14 @@ mod transfer;
 
 use std::{collections::HashMap, fmt, fs, path::PathBuf, time::Duration};
 
-use bollard::query_parameters::BuildImageOptionsBuilder;
+use bollard::query_parameters::{BuildImageOptionsBuilder, RemoveImageOptionsBuilder};
 
 pub use context::{Context, ContextError};
 pub use dockerfile::{Dockerfile, Instruction};
 pub use dockerignore::BadPattern;
 pub use output::{Output, OutputError, OutputKind};
 
-use crate::{Credentials, Engine, EngineError, Flavour, containers::Channel};
+use crate::{Credentials, Engine, EngineError, Flavour, containers::Channel, engine::gone_is_fine};
 
 /// Who builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +227,17 @@ impl Engine {
             self.write_output(spec, &id, (*kind, path), on_event).await?;
         }
         Ok(Built { id, builder })
+    }
+
+    /// Removes an image that is known by its id alone, or a name of one; fine if it is gone. What
+    /// the engine keeps to build it again stays.
+    ///
+    /// # Errors
+    /// See [`EngineError`]: a conflict while a container uses it.
+    pub async fn remove_image(&self, image: &str) -> Result<(), EngineError> {
+        let options = RemoveImageOptionsBuilder::new().noprune(true).build();
+        let call = self.docker.remove_image(image, Some(options), None);
+        gone_is_fine(self.ask("removed an image", call).await.map(drop))
     }
 
     /// Whether the engine can make an output, as far as one can know before.
