@@ -55,6 +55,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "libloom-config",
             "libloom-console",
             "libloom-contract",
+            "libloom-engine",
             "libloom-entry",
             "libloom-processes",
             "libloom-record",

@@ -1,6 +1,11 @@
 //! Containers: create, attach, start, wait, look, signal, run something more in, copy, remove.
 
-use std::{collections::HashMap, io, pin::Pin};
+use std::{
+    collections::HashMap,
+    io,
+    pin::{Pin, pin},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bollard::{
     body_stream,
@@ -12,8 +17,8 @@ use bollard::{
     },
     query_parameters::{
         AttachContainerOptionsBuilder, CreateContainerOptionsBuilder,
-        DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+        DownloadFromContainerOptionsBuilder, EventsOptionsBuilder, KillContainerOptionsBuilder,
+        LogsOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
         WaitContainerOptionsBuilder,
     },
 };
@@ -21,6 +26,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
 use crate::{Engine, EngineError, engine::gone_is_fine};
+
+/// By how much an engine's clock may differ from ours.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(2);
 
 /// What is mounted into a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,6 +259,23 @@ impl Engine {
             Err(EngineError::Refused { message, .. }) if message.contains("not running") => Ok(()),
             result => result,
         }
+    }
+
+    /// Whether somebody had the engine send a signal to the container, not longer ago than `within`.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub async fn was_signalled(&self, id: &str, within: Duration) -> Result<bool, EngineError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // The engine looks at whole seconds, and its clock may be another one.
+        let since = now.saturating_sub(within + CLOCKS_DIFFER).as_secs().to_string();
+        let filters = HashMap::from([("container", vec![id]), ("event", vec!["kill"])]);
+        let options = EventsOptionsBuilder::default().since(&since);
+        let options = options.until(&now.as_secs().to_string()).filters(&filters).build();
+        let mut events = pin!(self.docker.events(Some(options)));
+        self.ask("looked for signals", async { events.next().await.transpose() })
+            .await
+            .map(|event| event.is_some())
     }
 
     /// Removes a container, running or not, with its anonymous volumes; fine if it is gone.
