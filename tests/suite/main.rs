@@ -15,6 +15,7 @@ mod compile_evaluate;
 mod completions;
 mod contract;
 mod dispatch;
+mod docker_build;
 mod docker_proxy;
 mod docs;
 mod examples;

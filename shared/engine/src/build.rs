@@ -16,14 +16,14 @@ mod transfer;
 
 use std::{collections::HashMap, fmt, fs, path::PathBuf, time::Duration};
 
-use bollard::query_parameters::{BuildImageOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::query_parameters::BuildImageOptionsBuilder;
 
 pub use context::{Context, ContextError};
-pub use dockerfile::{Dockerfile, Instruction};
+use dockerfile::Dockerfile;
 pub use dockerignore::BadPattern;
 pub use output::{Output, OutputError, OutputKind};
 
-use crate::{Credentials, Engine, EngineError, Flavour, containers::Channel, engine::gone_is_fine};
+use crate::{Credentials, Engine, EngineError, Flavour, containers::Channel};
 
 /// Who builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,17 +229,6 @@ impl Engine {
         Ok(Built { id, builder })
     }
 
-    /// Removes an image that is known by its id alone, or a name of one; fine if it is gone. What
-    /// the engine keeps to build it again stays.
-    ///
-    /// # Errors
-    /// See [`EngineError`]: a conflict while a container uses it.
-    pub async fn remove_image(&self, image: &str) -> Result<(), EngineError> {
-        let options = RemoveImageOptionsBuilder::new().noprune(true).build();
-        let call = self.docker.remove_image(image, Some(options), None);
-        gone_is_fine(self.ask("removed an image", call).await.map(drop))
-    }
-
     /// Whether the engine can make an output, as far as one can know before.
     fn check_output(&self, kind: OutputKind, builder: Builder) -> Result<(), OutputError> {
         let major = || self.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
@@ -307,10 +296,17 @@ fn exit_code(message: &str) -> Option<i64> {
     })
 }
 
-/// The Dockerfile of a build, as far as it can be read.
-fn dockerfile_of(spec: &BuildSpec) -> Dockerfile {
-    let path = spec.context.root().join(spec.context.dockerfile());
-    Dockerfile::parse(&String::from_utf8_lossy(&fs::read(path).unwrap_or_default()))
+impl BuildSpec {
+    /// The images that its Dockerfile begins with or copies from.
+    pub fn base_images(&self) -> Vec<String> {
+        self.parsed().images(&self.arguments)
+    }
+
+    /// The Dockerfile, as far as it can be read.
+    fn parsed(&self) -> Dockerfile {
+        let path = self.context.root().join(self.context.dockerfile());
+        Dockerfile::parse(&String::from_utf8_lossy(&fs::read(path).unwrap_or_default()))
+    }
 }
 
 /// A failure of which a builder said `message`, at `found` as far as it is known.
@@ -321,7 +317,7 @@ fn failure(
     last_lines: Vec<String>,
 ) -> BuildError {
     let message = plain(message);
-    let parsed = dockerfile_of(spec);
+    let parsed = spec.parsed();
     let (instruction, line) = found.unzip();
     // `dockerfile parse error line 3: …`, `… on line 3: …`
     let named = || {

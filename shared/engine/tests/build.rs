@@ -358,7 +358,8 @@ fn the_context_is_what_the_ignore_file_leaves(case: &Case) {
         case.write(path, "");
     }
     let fresh = case.fresh();
-    let text = format!("FROM {BASE}\nRUN echo {fresh}\nCOPY app /c/app\nRUN cd /c && find . | sort\n");
+    let text =
+        format!("FROM {BASE}\nRUN echo {fresh}\nCOPY app /c/app\nRUN cd /c && find . | sort\n");
     let found = case.output(&case.spec(&text));
     let expected = ".\n./app\n./app/a\n./app/deep\n./app/deep/c.log\n./app/keep.log\n";
     assert!(found.contains(expected), "{found}");
@@ -388,9 +389,7 @@ fn odd_names_links_and_modes_reach_the_image(case: &Case) {
 
 fn arguments_reach_the_build(case: &Case) {
     let fresh = case.fresh();
-    let mut spec = case.spec(&format!(
-        "FROM {BASE}\nARG WHO\nRUN echo {fresh} $WHO $http_proxy\n"
-    ));
+    let mut spec = case.spec(&format!("FROM {BASE}\nARG WHO\nRUN echo {fresh} $WHO $http_proxy\n"));
     spec.arguments = HashMap::from(
         [("WHO", "somebody"), ("http_proxy", "http://proxy.invalid:3128")]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),

@@ -5,14 +5,14 @@ use std::{collections::HashMap, time::Duration};
 use bollard::{
     auth::DockerCredentials,
     body_try_stream,
-    models::{BuildInfo, BuildInfoAux},
     moby::buildkit::v1::{StatusResponse, Vertex, VertexLog},
+    models::{BuildInfo, BuildInfoAux},
     query_parameters::{BuilderVersion, ImageBuildOutput},
 };
 use futures_util::StreamExt as _;
 
 use super::{
-    BuildError, BuildEvent, BuildSpec, Builder, OnBuildEvent, dockerfile_of, failure,
+    BuildError, BuildEvent, BuildSpec, Builder, OnBuildEvent, failure,
     lines::{Lines, Tail},
     transfer::archive,
 };
@@ -95,8 +95,9 @@ impl Engine {
 /// A name for the connection on which the builder asks for credentials and gives outputs.
 fn session_id() -> Result<String, EngineError> {
     let mut bytes = [0_u8; 16];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|error| EngineError::Local { what: "name a session".into(), source: error.into() })?;
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(
+        |error| EngineError::Local { what: "name a session".into(), source: error.into() },
+    )?;
     Ok(format!("loom-{:032x}", u128::from_ne_bytes(bytes)))
 }
 
@@ -221,7 +222,7 @@ impl Trace {
         };
         let last_lines = step.tail.into_lines();
         let found = instruction(&step.name).map(|(text, number)| {
-            let found = dockerfile_of(spec).find(text, number).map(|found| found.line);
+            let found = spec.parsed().find(text, number).map(|found| found.line);
             (text.to_owned(), found)
         });
         failure(spec, step.error.as_deref().unwrap_or(&message), found, last_lines)

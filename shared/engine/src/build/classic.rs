@@ -14,7 +14,7 @@ use bollard::{
 use futures_util::StreamExt as _;
 
 use super::{
-    BuildError, BuildEvent, BuildSpec, Builder, Dockerfile, OnBuildEvent, dockerfile_of, failure,
+    BuildError, BuildEvent, BuildSpec, Builder, Dockerfile, OnBuildEvent, failure,
     lines::{Lines, Tail},
     transfer::archive,
 };
@@ -35,8 +35,9 @@ impl Engine {
         let options = self.build_options(spec).version(BuilderVersion::BuilderV1).build();
         let (body, reading) = archive(spec.context.clone(), Builder::Classic);
         let credentials = Some(credentials(spec));
-        let mut answers = self.docker.build_image(options, credentials, Some(body_try_stream(body)));
-        let mut talk = Talk::new(dockerfile_of(spec));
+        let mut answers =
+            self.docker.build_image(options, credentials, Some(body_try_stream(body)));
+        let mut talk = Talk::new(spec.parsed());
         let error = loop {
             match answers.next().await {
                 None => break None,
@@ -54,7 +55,7 @@ impl Engine {
                 error => talk.failure(spec, &error),
             });
         }
-        let Some(id) = spec.name.as_ref().or(talk.image.as_ref()) else {
+        let Some(id) = talk.image.as_ref().or(spec.name.as_ref()) else {
             let message = "the builder ended without naming an image".to_owned();
             return Err(EngineError::Refused { status: 0, message }.into());
         };

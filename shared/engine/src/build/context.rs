@@ -189,8 +189,7 @@ fn folder_at(path: &Path) -> Result<PathBuf, ContextError> {
 
 /// An existing Dockerfile, relative to the context, links resolved.
 fn dockerfile_at(path: &Path, context: &Path) -> Result<PathBuf, ContextError> {
-    let outside =
-        |path| ContextError::DockerfileOutside { path, context: context.to_owned() };
+    let outside = |path| ContextError::DockerfileOutside { path, context: context.to_owned() };
     let error = |source| ContextError::NoDockerfile {
         path: path.to_owned(),
         context: context.to_owned(),
@@ -326,8 +325,8 @@ fn append(
     }
     let result = if kind.is_symlink() {
         let path = root.join(relative);
-        let target = fs::read_link(&path)
-            .map_err(|source| ContextError::Unreadable { path, source })?;
+        let target =
+            fs::read_link(&path).map_err(|source| ContextError::Unreadable { path, source })?;
         header.set_entry_type(EntryType::Symlink);
         // As it is written: `append_link` would tidy a short one.
         match header.set_link_name_literal(target.as_os_str().as_bytes()) {

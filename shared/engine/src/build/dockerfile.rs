@@ -1,4 +1,7 @@
-//! Which line of a Dockerfile an instruction stands on: builders name the instruction only.
+//! What has to be known of a Dockerfile before and after its build: the images it needs, and the
+//! lines of its instructions, which builders do not tell.
+
+use std::collections::HashMap;
 
 /// An instruction, its continuations joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,46 @@ impl Dockerfile {
         Dockerfile(found)
     }
 
+    /// The images that it begins with or copies from, but not its own stages; `given` are values
+    /// of its arguments above those that it sets.
+    pub fn images(&self, given: &HashMap<String, String>) -> Vec<String> {
+        let mut arguments = HashMap::new();
+        let (mut stages, mut images) = (vec!["scratch".to_owned()], Vec::new());
+        for Instruction { text, .. } in &self.0 {
+            let words: Vec<&str> = text.split(' ').skip(1).collect();
+            let is_flag = |word: &&&str| word.starts_with("--");
+            match keyword(text).as_str() {
+                // Those after the first `FROM` mean nothing to a later one.
+                "ARG" if stages.len() == 1 => {
+                    let pairs = words.iter().filter_map(|word| word.split_once('='));
+                    let unquoted = |value: &str| value.trim_matches(['"', '\'']).to_owned();
+                    arguments.extend(pairs.map(|(name, value)| (name.to_owned(), unquoted(value))));
+                }
+                "FROM" => {
+                    let rest: Vec<&str> = words.iter().skip_while(is_flag).copied().collect();
+                    let name = rest.first().copied().unwrap_or_default();
+                    let value = |name: &str| given.get(name).or_else(|| arguments.get(name));
+                    images.push(expanded(name, value));
+                    stages.push(rest.get(2).map_or_else(String::new, |stage| stage.to_lowercase()));
+                }
+                "COPY" => {
+                    let flags = words.iter().take_while(is_flag);
+                    images.extend(
+                        flags.filter_map(|flag| flag.strip_prefix("--from=")).map(str::to_owned),
+                    );
+                }
+                _ => {}
+            }
+        }
+        let is_stage = |image: &String| {
+            stages.contains(&image.to_lowercase()) || image.parse::<usize>().is_ok()
+        };
+        images.retain(|image| !image.is_empty() && !is_stage(image));
+        images.sort();
+        images.dedup();
+        images
+    }
+
     /// The instruction of this number among all, from 1.
     pub fn nth(&self, number: usize) -> Option<&Instruction> {
         self.0.get(number.checked_sub(1)?)
@@ -102,6 +145,23 @@ fn escape(text: &str) -> char {
     '\\'
 }
 
+/// `text` with `$NAME`, `${NAME}` and `${NAME:-default}` replaced; unknown names are empty.
+fn expanded<'a>(text: &str, value: impl Fn(&str) -> Option<&'a String>) -> String {
+    let mut done = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        done.push_str(before);
+        let braced = after.strip_prefix('{').and_then(|after| after.split_once('}'));
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, after) = braced
+            .unwrap_or_else(|| after.split_at(after.find(|c| !is_part(c)).unwrap_or(after.len())));
+        let (name, default) = name.split_once(":-").unwrap_or((name, ""));
+        done.push_str(value(name).map_or(default, String::as_str));
+        rest = after;
+    }
+    done + rest
+}
+
 fn is_passed_over(line: &str) -> bool {
     let line = line.trim_start();
     line.is_empty() || line.starts_with('#')
@@ -117,7 +177,9 @@ fn keyword(text: &str) -> String {
 
 /// The words that end the documents (`<<EOF`) of an instruction.
 fn document_ends(text: &str) -> Vec<String> {
-    let begins = text.split(' ').filter_map(|word| word.trim_start_matches(char::is_numeric).strip_prefix("<<"));
+    let begins = text
+        .split(' ')
+        .filter_map(|word| word.trim_start_matches(char::is_numeric).strip_prefix("<<"));
     let ends = begins.map(|word| word.trim_start_matches('-').trim_matches(['"', '\'']));
     let is_word = |end: &&str| end.starts_with(|c: char| c.is_alphabetic() || c == '_');
     ends.filter(is_word).map(str::to_owned).collect()
@@ -166,6 +228,17 @@ RUN false";
         assert_eq!(line("RUN echo a && echo b", Some(2)), Some(5));
         assert_eq!(line("RUN echo a && echo b", Some(9)), None);
         assert_eq!(line("RUN true", Some(2)), None);
+    }
+
+    #[test]
+    fn images_are_those_that_are_no_stages() {
+        let text = "ARG TAG=1\nARG HOST=\"r.example:5000\"\nFROM $HOST/a:${TAG} AS One\n\
+            FROM --platform=linux/amd64 b:${NONE:-2}\nARG TAG=9\nCOPY --from=one /a /\n\
+            COPY --chown=1 --from=c /a /\nCOPY --from=0 /a /\nFROM scratch\nFROM one";
+        let parsed = Dockerfile::parse(text);
+        assert_eq!(parsed.images(&HashMap::new()), ["b:2", "c", "r.example:5000/a:1"]);
+        let given = HashMap::from([("TAG".to_owned(), "7".to_owned())]);
+        assert!(parsed.images(&given).contains(&"r.example:5000/a:7".to_owned()));
     }
 
     #[test]

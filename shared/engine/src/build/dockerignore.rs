@@ -182,9 +182,7 @@ impl Shape {
         match self {
             Shape::Exact(text) => path == text,
             Shape::Prefix(text) => path.starts_with(text),
-            Shape::Suffix(text) => {
-                path.ends_with(text) || text.split_first() == Some((&'/', path))
-            }
+            Shape::Suffix(text) => path.ends_with(text) || text.split_first() == Some((&'/', path)),
             Shape::Glob(tokens) => matches(tokens, path),
         }
     }

@@ -62,7 +62,10 @@ mod tests {
         assert_eq!(lines.feed(b"b\nc\nd"), Some(b"ab\nc\n".to_vec()));
         assert_eq!(lines.finish(), Some(b"d".to_vec()));
         assert_eq!(lines.finish(), None);
-        assert_eq!(lines.feed(&[b'x'; LINE_BYTES_MAX]).map(|line| line.len()), Some(LINE_BYTES_MAX));
+        assert_eq!(
+            lines.feed(&[b'x'; LINE_BYTES_MAX]).map(|line| line.len()),
+            Some(LINE_BYTES_MAX)
+        );
     }
 
     #[test]

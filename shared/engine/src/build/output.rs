@@ -146,10 +146,8 @@ impl Output {
     /// A relative destination leads out of the workspace, by `..` or by a link, or it cannot be
     /// there: the file is a folder, or the folder a file.
     pub fn place(&self, workspace: &Path) -> Result<PathBuf, OutputError> {
-        let unwritable = |path: &Path, source| OutputError::Unwritable {
-            path: path.to_owned(),
-            source,
-        };
+        let unwritable =
+            |path: &Path, source| OutputError::Unwritable { path: path.to_owned(), source };
         let real = fs::canonicalize(workspace).map_err(|source| unwritable(workspace, source))?;
         let path = normal(&real.join(&self.dest));
         if self.dest.is_relative() {
@@ -195,9 +193,7 @@ fn real_part(path: &Path) -> PathBuf {
     let mut all = path.ancestors();
     // A link that leads nowhere does not exist, and must not be written through.
     let found = all.find(|path| fs::symlink_metadata(path).is_ok()).unwrap_or(path);
-    fs::canonicalize(found)
-        .or_else(|_| fs::read_link(found))
-        .unwrap_or_else(|_| found.to_owned())
+    fs::canonicalize(found).or_else(|_| fs::read_link(found)).unwrap_or_else(|_| found.to_owned())
 }
 
 /// The fields of one line of comma-separated values.
@@ -328,7 +324,10 @@ mod tests {
             assert!(matches!(error, OutputError::Outside { .. }), "{dest}: {error}");
         }
         let absolute = root.join("anywhere/a.tar");
-        assert_eq!(place(OutputKind::Docker, absolute.to_str().unwrap(), &workspace).unwrap(), absolute);
+        assert_eq!(
+            place(OutputKind::Docker, absolute.to_str().unwrap(), &workspace).unwrap(),
+            absolute
+        );
     }
 
     #[test]
@@ -336,9 +335,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
         fs::create_dir(folder.path().join("folder")).unwrap();
-        for (kind, dest) in [(OutputKind::Tar, "folder"), (OutputKind::Local, "file"), (OutputKind::Tar, ".")] {
+        for (kind, dest) in
+            [(OutputKind::Tar, "folder"), (OutputKind::Local, "file"), (OutputKind::Tar, ".")]
+        {
             let error = place(kind, dest, folder.path()).unwrap_err();
-            let is_expected = matches!(error, OutputError::Unwritable { .. } | OutputError::Outside { .. });
+            let is_expected =
+                matches!(error, OutputError::Unwritable { .. } | OutputError::Outside { .. });
             assert!(is_expected, "{dest}: {error}");
         }
         assert!(place(OutputKind::Tar, "file", folder.path()).is_ok());

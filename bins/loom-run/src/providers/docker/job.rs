@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Trouble, WORKSPACE,
     container::{Container, Input, Making, Wanted},
+    image_build,
     images::{Found, Wish},
     labels,
     made::Made,
@@ -57,16 +58,23 @@ pub fn prepare(
 ) -> io::Result<Result<Ready, Verdict>> {
     let Attempt { run, node, .. } = *attempt;
     let mut made = Made { labels: labels(run, &node.id), ..Made::default() };
-    let image = match image(run, node) {
+    let image = match image(run, node, workspace, log)? {
         Ok(image) => image,
-        Err(trouble) => return Ok(Err(trouble.verdict())),
+        Err(verdict) => return Ok(Err(verdict)),
     };
     events.append(found(events, &image))?;
     let environment = environment(run, node, &image);
-    let mut ready = match secrets::prepare(run, node, WORKSPACE.into(), environment, events)? {
+    // A job without a script only builds its image: there is no container.
+    let only_builds = node.steps.is_empty();
+    let seen = if only_builds { workspace } else { Path::new(WORKSPACE) };
+    let mut ready = match secrets::prepare(run, node, seen.to_owned(), environment, events)? {
         Ok(ready) => ready,
         Err(verdict) => return Ok(Err(verdict)),
     };
+    if only_builds {
+        workspace.clone_into(&mut ready.host_workspace);
+        return Ok(Ok(ready));
+    }
     ready.scripts = crate::execution::scripts(node, &ready)?;
     let command = command(&mut ready, log)?;
     let making = making(attempt, workspace);
@@ -149,10 +157,20 @@ fn making<'a>(attempt: &'a Attempt<'_>, workspace: &'a Path) -> Making<'a> {
     Making { run, graph, node, workspace, suffix, labels: labels(run, &node.id) }
 }
 
-fn image(run: &Run, node: &Node) -> Result<Found, Trouble> {
-    let wish = Wish::of_job(node)
-        .ok_or_else(|| Trouble::section("`image.build` is not built yet: name an image"))?;
-    run.docker.with(|engine| async move { run.docker.image(&engine, &wish).await })
+/// The job's image: built in a section of its own, or looked for and pulled.
+fn image(
+    run: &Run,
+    node: &Node,
+    workspace: &Path,
+    log: &mut JobLog<'_>,
+) -> io::Result<Result<Found, Verdict>> {
+    let Some(wish) = Wish::of_job(node) else {
+        return log.section(Section::ImageBuild, |_, events| {
+            image_build::build(run, node, workspace, events)
+        });
+    };
+    let found = run.docker.with(|engine| async move { run.docker.image(&engine, &wish).await });
+    Ok(found.map_err(|trouble| trouble.verdict()))
 }
 
 /// What the image sets is around the job's own variables; nothing of the host is.

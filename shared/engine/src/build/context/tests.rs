@@ -68,7 +68,8 @@ fn the_ignore_file_keeps_files_out_but_not_what_the_builder_needs() {
         ("keep/three", ""),
         ("other/", ""),
     ]);
-    let common = ["keep", "keep/this", "keep/this/one", "src", "src/a.c", "src/deep", "src/deep/b.o"];
+    let common =
+        ["keep", "keep/this", "keep/this/one", "src", "src/a.c", "src/deep", "src/deep/b.o"];
     assert_eq!(sent(&folder)[1..], common);
     assert_eq!(sent(&folder)[0], "Dockerfile");
     let classic = sent_to(&folder, Builder::Classic, "Dockerfile");
@@ -198,7 +199,8 @@ fn a_bad_pattern_is_told_with_its_file_and_line() {
 
 #[test]
 fn the_fingerprint_changes_with_what_is_sent_only() {
-    let folder = workspace(&[("Dockerfile", ""), (".dockerignore", "out"), ("a", "1"), ("out", "")]);
+    let folder =
+        workspace(&[("Dockerfile", ""), (".dockerignore", "out"), ("a", "1"), ("out", "")]);
     let fingerprint =
         || Context::find(folder.path(), ".", "Dockerfile").unwrap().fingerprint().unwrap();
     let first = fingerprint();
