@@ -25,6 +25,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     Trouble,
+    container::Making,
     images::Found,
     workspace::{make_private, overlay_folder},
 };
@@ -78,13 +79,9 @@ impl From<Trouble> for Broken {
 ///
 /// # Errors
 /// What happens cannot be recorded.
-pub fn build(
-    run: &Run,
-    node: &Node,
-    workspace: &Path,
-    events: &mut EventLog,
-) -> io::Result<Result<Found, Verdict>> {
-    let work = Work { run, node, workspace };
+pub fn build(making: &Making<'_>, events: &mut EventLog) -> io::Result<Result<Found, Verdict>> {
+    let Making { run, node, workspace, ref suffix, .. } = *making;
+    let work = Work { run, node, workspace, suffix };
     let result = run.docker.with(|engine| async move {
         match work.image(&engine, events).await {
             Ok(found) => Ok(Ok(Ok(found))),
@@ -103,6 +100,8 @@ struct Work<'a> {
     run: &'a Run,
     node: &'a Node,
     workspace: &'a Path,
+    /// What is part of the name of everything that is made for the job.
+    suffix: &'a str,
 }
 
 impl Work<'_> {
@@ -165,9 +164,8 @@ impl Work<'_> {
             && !self.run.isolate
         {
             // Nobody may write to a workspace that an overlay may lie over.
-            let suffix = super::suffix(self.run, &self.node.id, 0);
-            let folder = overlay_folder(self.run, self.workspace, &format!("{suffix}-output"));
-            let _ = std::fs::remove_dir_all(&folder);
+            let suffix = format!("{}-output", self.suffix);
+            let folder = overlay_folder(self.run, self.workspace, &suffix);
             make_private(&folder).map_err(|error| words(&error))?;
             let path = Output { kind: *kind, dest: inside }.place(&folder);
             output = Some((*kind, path.map_err(|error| words(&error))?));

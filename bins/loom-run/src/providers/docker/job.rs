@@ -25,7 +25,7 @@ use super::{
     labels,
     made::Made,
     options::{Mount, Sync},
-    services::{self, LINES_KEPT, Sidecar},
+    services::{self, Joined, LINES_KEPT, Sidecar},
     shell::{self, Limits, Start},
     suffix, taken,
     workspace::{make_private, overlay_folder},
@@ -58,7 +58,8 @@ pub fn prepare(
 ) -> io::Result<Result<Ready, Verdict>> {
     let Attempt { run, node, .. } = *attempt;
     let mut made = Made { labels: labels(run, &node.id), ..Made::default() };
-    let image = match image(run, node, workspace, log)? {
+    let making = making(attempt, workspace);
+    let image = match image(&making, log)? {
         Ok(image) => image,
         Err(verdict) => return Ok(Err(verdict)),
     };
@@ -77,9 +78,8 @@ pub fn prepare(
     }
     ready.scripts = crate::execution::scripts(node, &ready)?;
     let command = command(&mut ready, log)?;
-    let making = making(attempt, workspace);
-    let network = match services(&making, &ready, &mut made, log)? {
-        Ok(network) => network,
+    let joined = match services(&making, &ready, &mut made, log)? {
+        Ok(joined) => joined,
         Err(verdict) => {
             give_up(run, workspace, made, log, events)?;
             return Ok(Err(verdict));
@@ -90,7 +90,7 @@ pub fn prepare(
         environment: in_pairs(&ready.environment, run.docker.proxies()),
         command,
         inputs: ready.inputs.clone(),
-        network,
+        joined,
     };
     let made_for = &mut made;
     let container = run
@@ -127,13 +127,13 @@ fn give_up(
     Ok(())
 }
 
-/// Starts the job's services, in a section of their own; the name of their network.
+/// Starts the job's services, in a section of their own.
 fn services(
     making: &Making<'_>,
     ready: &Ready,
     made: &mut Made,
     log: &mut JobLog<'_>,
-) -> io::Result<Result<Option<String>, Verdict>> {
+) -> io::Result<Result<Option<Joined>, Verdict>> {
     if making.node.services.is_empty() {
         return Ok(Ok(None));
     }
@@ -158,18 +158,11 @@ fn making<'a>(attempt: &'a Attempt<'_>, workspace: &'a Path) -> Making<'a> {
 }
 
 /// The job's image: built in a section of its own, or looked for and pulled.
-fn image(
-    run: &Run,
-    node: &Node,
-    workspace: &Path,
-    log: &mut JobLog<'_>,
-) -> io::Result<Result<Found, Verdict>> {
-    let Some(wish) = Wish::of_job(node) else {
-        return log.section(Section::ImageBuild, |_, events| {
-            image_build::build(run, node, workspace, events)
-        });
+fn image(making: &Making<'_>, log: &mut JobLog<'_>) -> io::Result<Result<Found, Verdict>> {
+    let Some(wish) = Wish::of_job(making.node) else {
+        return log.section(Section::ImageBuild, |_, events| image_build::build(making, events));
     };
-    let found = run.docker.with(|engine| async move { run.docker.image(&engine, &wish).await });
+    let found = making.run.docker.with(|engine| async move { making.image(&engine, &wish).await });
     Ok(found.map_err(|trouble| trouble.verdict()))
 }
 
@@ -332,7 +325,7 @@ pub fn land(run: &Run, ready: &Ready, job: &JobLayout) -> Result<(), Trouble> {
     let (Some(container), Some(begun)) = (&ready.container, run.docker.begun()) else {
         return Ok(());
     };
-    if options.mount == Mount::BindMount || options.sync == Sync::None {
+    if options.mount == Mount::BindMount || options.sync != Sync::Declared {
         return Ok(());
     }
     let failed = |error: String| {
@@ -370,7 +363,7 @@ async fn keep_logs(
     sidecars: &[Sidecar],
 ) -> Vec<String> {
     let mut errors = Vec::new();
-    for Sidecar { name, id } in sidecars {
+    for Sidecar { name, id, .. } in sidecars {
         let path = job.section(Section::Services).service_log(name);
         let written = match engine.logs(id, LINES_KEPT).await {
             Ok(text) => {

@@ -1,7 +1,11 @@
 //! What was made for an attempt at a job, and its removal, whatever happened.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
+use libloom_contract::layout::RUNTIME;
 use libloom_engine::{Engine, EngineError, owner::Labels};
 
 use super::{layers::Layers, services::Sidecar};
@@ -17,6 +21,8 @@ pub struct Made {
     pub overlay: Option<PathBuf>,
     /// That overlay keeps the workspace from being written to.
     pub is_laid: bool,
+    /// All changes in it are the run's once the job is over.
+    pub is_brought_back: bool,
     /// Its network.
     pub network: Option<String>,
     /// What all of it is labelled with.
@@ -48,11 +54,14 @@ impl Made {
             };
             let error =
                 result.err().map(|error| failed("docker workspace volume cleanup failed", &error));
+            let brought = self.bring_back(layers, workspace).err();
+            let brought = brought
+                .map(|error| format!("what the job changed does not reach the workspace: {error}"));
             let folder = match &self.overlay {
                 Some(folder) => remove_overlay(engine, folder, &self.labels).await.err(),
                 None => None,
             };
-            [error, folder]
+            [error, brought, folder]
         };
         let network = async {
             let result = match &self.network {
@@ -70,6 +79,24 @@ impl Made {
             errors.push(format!("what other jobs left does not reach the workspace: {error}"));
         }
         errors
+    }
+}
+
+impl Made {
+    /// Nothing is mounted any more: what the job changed becomes a layer below later jobs.
+    fn bring_back(&self, layers: &Layers, workspace: &Path) -> io::Result<()> {
+        let Some(folder) = self.overlay.as_ref().filter(|_| self.is_brought_back) else {
+            return Ok(());
+        };
+        let mut left = folder.clone().into_os_string();
+        left.push("-left");
+        fs::rename(folder.join("upper"), &left)?;
+        let left = PathBuf::from(left);
+        match fs::remove_dir_all(left.join(RUNTIME)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        layers.add(left, workspace)
     }
 }
 

@@ -264,7 +264,7 @@ async fn terminate(engine: Engine, id: String) -> Result<(), EngineError> {
 async fn changed(wishes: &mut watch::Receiver<Level>) {
     if wishes.changed().await.is_err() {
         // It is as urgent as it can be.
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 

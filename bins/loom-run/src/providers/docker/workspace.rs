@@ -25,10 +25,13 @@ use super::{
     images::Wish,
     layers::Below,
     made::Made,
-    options::{Mount, Seed},
+    options::{Mount, Seed, Sync},
     text_of,
 };
 use crate::run::Run;
+
+/// Why there is no overlay where its options do not fit.
+pub const TOO_LONG: &str = "the paths are too long for an overlay";
 
 /// How a job's container gets the workspace.
 #[derive(Debug, Default)]
@@ -71,6 +74,12 @@ pub async fn provide(
 ) -> Result<Provided, Trouble> {
     if job.run.docker.options.mount == Mount::BindMount {
         return bind(job, engine);
+    }
+    if seed != Seed::Overlay && job.run.docker.options.sync == Sync::Full {
+        return Err(Trouble::section(
+            "all changes can be brought back only out of an overlay volume, which is not possible \
+             here: use `declared`, or `bind_mount`",
+        ));
     }
     match seed {
         Seed::Auto => unreachable!("`Making::first_seed` has chosen"),
@@ -134,9 +143,9 @@ async fn overlay(job: &Making<'_>, engine: &Engine, made: &mut Made) -> Result<P
     made.is_laid = true;
     let lower: Vec<&Path> = below.lower.iter().map(PathBuf::as_path).collect();
     let options = Overlay { lower: &lower, upper: &upper, work: &work }.options();
-    let options =
-        options.ok_or_else(|| Trouble::section("the paths are too long for an overlay"))?;
+    let options = options.ok_or_else(|| Trouble::section(TOO_LONG))?;
     let mount = create_volume(job, engine, Some((&folder, &options)), made).await?;
+    made.is_brought_back = job.run.docker.options.sync == Sync::Full;
     let overlay = Some(Laid { folder, below });
     Ok(Provided { mounts: vec![mount], seed: "overlay", overlay, ..Provided::default() })
 }
