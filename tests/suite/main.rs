@@ -15,6 +15,7 @@ mod compile_evaluate;
 mod completions;
 mod contract;
 mod dispatch;
+mod docker_build;
 mod docker_faults;
 mod docker_job;
 mod docker_leftovers;

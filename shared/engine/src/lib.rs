@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 mod address;
+pub mod build;
 mod config;
 mod connect;
 pub mod containers;

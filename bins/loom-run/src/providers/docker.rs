@@ -1,6 +1,6 @@
 //! Jobs in containers.
 //!
-//! The way of a job: its image ([`images`]), its workspace ([`workspace`]), its container
+//! The way of a job: its image ([`images`], [`image_build`]), its workspace ([`workspace`]), its container
 //! ([`container`]), its shells in it ([`shell`]), what comes out ([`taken`]), and the end of
 //! everything that was made for it ([`made`]).
 //!
@@ -8,6 +8,7 @@
 //! moment that a run has a job in a container.
 
 pub mod container;
+pub mod image_build;
 pub mod images;
 pub mod job;
 pub mod layers;
@@ -51,6 +52,7 @@ use crate::{
     run::Run,
     verdict::Verdict,
 };
+use image_build::Builds;
 use images::{Found, Images, Wish};
 use layers::Layers;
 use options::Options;
@@ -120,6 +122,7 @@ pub struct Begun {
     runtime: Runtime,
     engine: Arc<OnceCell<Result<Engine, Trouble>>>,
     images: Arc<Images>,
+    builds: Builds,
     /// The run's workspace below those of its jobs.
     pub layers: Layers,
     /// The run's wish to end.
@@ -228,6 +231,7 @@ impl Docker {
             runtime,
             engine,
             images: Arc::default(),
+            builds: Builds::default(),
             layers: Layers::default(),
             wishes,
         }))

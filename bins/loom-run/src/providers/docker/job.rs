@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Trouble, WORKSPACE,
     container::{Container, Input, Making, Wanted},
+    image_build,
     images::{Found, Wish},
     labels,
     made::Made,
@@ -58,16 +59,23 @@ pub fn prepare(
     let Attempt { run, node, .. } = *attempt;
     let mut made = Made { labels: labels(run, &node.id), ..Made::default() };
     let making = making(attempt, workspace);
-    let image = match image(&making) {
+    let image = match image(&making, log)? {
         Ok(image) => image,
-        Err(trouble) => return Ok(Err(trouble.verdict())),
+        Err(verdict) => return Ok(Err(verdict)),
     };
     events.append(found(events, &image))?;
     let environment = environment(run, node, &image);
-    let mut ready = match secrets::prepare(run, node, WORKSPACE.into(), environment, events)? {
+    // A job without a script only builds its image: there is no container.
+    let only_builds = node.steps.is_empty();
+    let seen = if only_builds { workspace } else { Path::new(WORKSPACE) };
+    let mut ready = match secrets::prepare(run, node, seen.to_owned(), environment, events)? {
         Ok(ready) => ready,
         Err(verdict) => return Ok(Err(verdict)),
     };
+    if only_builds {
+        workspace.clone_into(&mut ready.host_workspace);
+        return Ok(Ok(ready));
+    }
     ready.scripts = crate::execution::scripts(node, &ready)?;
     let command = command(&mut ready, log)?;
     let joined = match services(&making, &ready, &mut made, log)? {
@@ -149,10 +157,13 @@ fn making<'a>(attempt: &'a Attempt<'_>, workspace: &'a Path) -> Making<'a> {
     Making { run, graph, node, workspace, suffix, labels: labels(run, &node.id) }
 }
 
-fn image(making: &Making<'_>) -> Result<Found, Trouble> {
-    let wish = Wish::of_job(making.node)
-        .ok_or_else(|| Trouble::section("`image.build` is not built yet: name an image"))?;
-    making.run.docker.with(|engine| async move { making.image(&engine, &wish).await })
+/// The job's image: built in a section of its own, or looked for and pulled.
+fn image(making: &Making<'_>, log: &mut JobLog<'_>) -> io::Result<Result<Found, Verdict>> {
+    let Some(wish) = Wish::of_job(making.node) else {
+        return log.section(Section::ImageBuild, |_, events| image_build::build(making, events));
+    };
+    let found = making.run.docker.with(|engine| async move { making.image(&engine, &wish).await });
+    Ok(found.map_err(|trouble| trouble.verdict()))
 }
 
 /// What the image sets is around the job's own variables; nothing of the host is.
