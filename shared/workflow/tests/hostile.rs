@@ -155,6 +155,22 @@ fn hostile_documents_end_soon_in_a_diagnostic() {
 }
 
 #[test]
+fn variables_that_refer_to_each_other_again_and_again_are_looked_at_once() {
+    let double = (0..200).map(|i| format!("  V{}: $V{i}$V{i}\n", i + 1)).collect::<String>();
+    let job = "a: {stage: ci, script: [x]}\n";
+    let compiled = run(&format!("{HEAD}variables:\n  V0: ''\n{double}{job}"));
+    assert!(compiled.graph.is_some());
+    assert_eq!(compiled.warnings().filter(|warning| warning.code == "WF_NO_VALUE").count(), 200);
+}
+
+#[test]
+fn very_long_names_are_not_compared() {
+    let name = "a".repeat(400_000);
+    let text = format!("version: v1\nstages: [{name}]\na: {{stage: b{name}, script: [x]}}\n");
+    assert_eq!(run(&text).errors().count(), 2);
+}
+
+#[test]
 fn folded_values_cannot_explode() {
     let mut text = format!("{HEAD}variables: {{A: '{}'}}\n", "x".repeat(1000));
     for i in 0..10 {
