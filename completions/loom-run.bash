@@ -23,7 +23,7 @@ _loom__run() {
 
     case "${cmd}" in
         loom__run)
-            opts="-j -q -v -h -V --local --workflow --stream --job --only --from-stage --manual --failed --in-place --dry-run --repeat --until-fail --jobs --fail-fast --isolate-jobs --include-ignored --no-untracked --var --env-file --changes-base --shell-on-failure --grace --quiet --verbose --color --help --version"
+            opts="-j -q -v -h -V --local --workflow --stream --job --only --from-stage --manual --failed --in-place --dry-run --repeat --until-fail --docker-workspace-mount --docker-workspace-sync --jobs --fail-fast --isolate-jobs --include-ignored --no-untracked --var --env-file --changes-base --shell-on-failure --grace --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -51,6 +51,14 @@ _loom__run() {
                     ;;
                 --repeat)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --docker-workspace-mount)
+                    COMPREPLY=($(compgen -W "bind_mount ephemeral_volume" -- "${cur}"))
+                    return 0
+                    ;;
+                --docker-workspace-sync)
+                    COMPREPLY=($(compgen -W "none declared full" -- "${cur}"))
                     return 0
                     ;;
                 --jobs)

@@ -4,6 +4,11 @@ complete -c loom-run -l from-stage -d 'Leave out the stages before this one' -r
 complete -c loom-run -l manual -d 'Start this manual job too; may be repeated' -r
 complete -c loom-run -l failed -d 'Run again what failed or was skipped in this run (an id, a part of one, or `latest`, which is the default), with the artifacts of its finished jobs' -r
 complete -c loom-run -l repeat -d 'Do the same run N times, each in a new workspace, and say which jobs failed how often' -r
+complete -c loom-run -l docker-workspace-mount -d 'How Docker jobs get their workspace [default: ephemeral_volume]' -r -f -a "bind_mount\t'The workspace itself is mounted: what the job writes is there at once'
+ephemeral_volume\t'A volume that holds what the workspace holds, removed after the job'"
+complete -c loom-run -l docker-workspace-sync -d 'What of an ephemeral volume comes back into the run\'s workspace [default: declared]' -r -f -a "none\t'Nothing; artifacts still reach the logs tree'
+declared\t'Declared artifacts'
+full\t'Every change'"
 complete -c loom-run -s j -l jobs -d 'Jobs that run at the same time [default: number of processors]' -r
 complete -c loom-run -l include-ignored -d 'Also copy files that git ignores whose path matches; may be repeated' -r
 complete -c loom-run -l var -d 'Give a variable a value, above all that the workflow says; may be repeated' -r

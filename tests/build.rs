@@ -2,10 +2,20 @@
 //! mount something where nobody else sees it: `can_mount`; an image of a file system that shares
 //! blocks, which only root may: `can_mount_xfs`, `can_mount_btrfs`.
 //!
+//! Whether a container engine answers: `has_docker` (at `LOOM_TEST_DOCKER`, else at Docker's own
+//! socket) and `has_podman` (at `LOOM_TEST_PODMAN`); the addresses are handed on to the tests.
+//!
 //! A test that needs what is missing is reported as ignored, with the reason. `.ci/run` installs
 //! the programs. Of several gits the first that knows reftable (2.45) is `REFTABLE_GIT`.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{
+    env,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 const PROGRAMS: [&str; 8] =
     ["bash", "busybox", "chromium", "dash", "perl", "strace", "tmux", "xmllint"];
@@ -45,6 +55,36 @@ fn main() {
             println!("cargo::rustc-cfg=can_mount_{kind}");
         }
     }
+    look_for_engine("docker", "unix:///var/run/docker.sock");
+    look_for_engine("podman", "");
+}
+
+/// Tells the tests where an engine is. A file that is not there is not watched: cargo would build
+/// the tests anew each time.
+fn look_for_engine(name: &str, usual: &str) {
+    let variable = format!("LOOM_TEST_{}", name.to_uppercase());
+    #[expect(clippy::disallowed_methods, reason = "a build script has no other way")]
+    let address = env::var(&variable).unwrap_or_else(|_| usual.to_owned());
+    println!("cargo::rerun-if-env-changed={variable}");
+    println!("cargo::rustc-env={variable}={address}");
+    println!("cargo::rustc-check-cfg=cfg(has_{name})");
+    let socket = Path::new(address.strip_prefix("unix://").unwrap_or_default());
+    if socket.exists() {
+        println!("cargo::rerun-if-changed={}", socket.display());
+    }
+    if answers(socket).unwrap_or(false) {
+        println!("cargo::rustc-cfg=has_{name}");
+    }
+}
+
+/// Whether an engine answers on a socket.
+fn answers(socket: &Path) -> std::io::Result<bool> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.ends_with("OK"))
 }
 
 /// Whether an image of this kind can be made and mounted through a loop device.

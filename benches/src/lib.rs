@@ -19,6 +19,8 @@ mod archive;
 mod bench;
 mod capture;
 mod check;
+mod docker;
+mod explain;
 mod jobs;
 mod measure;
 mod peer;
@@ -42,16 +44,18 @@ use crate::{bench::Bench, programs::Programs, table::Row};
 /// A benchmark: its name on the command line, and what it does.
 type Named = (&'static str, fn(&Bench) -> io::Result<Vec<Row>>);
 
-const ALL: [Named; 11] = [
+const ALL: [Named; 13] = [
     ("start", start::run),
     ("check", check::run),
     ("jobs", jobs::run),
     ("peer", peer::run),
     ("schedule", schedule::run),
+    ("explain", explain::run),
     ("capture", capture::run),
     ("redact", redact::run),
     ("snapshot", snapshot::run),
     ("archive", archive::run),
+    ("docker", docker::run),
     ("reflink", snapshot::reflink),
     ("million", snapshot::million),
 ];

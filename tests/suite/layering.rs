@@ -55,6 +55,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "libloom-config",
             "libloom-console",
             "libloom-contract",
+            "libloom-engine",
             "libloom-entry",
             "libloom-processes",
             "libloom-record",
@@ -99,7 +100,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("loom-tests", &[]),
-    ("loom-benches", &["libloom-contract", "libloom-redact", "libloom-testkit"]),
+    ("loom-benches", &["libloom-contract", "libloom-engine", "libloom-redact", "libloom-testkit"]),
 ];
 
 /// What a test of any package may use besides: nothing that a user ever gets.

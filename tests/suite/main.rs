@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[macro_use]
+mod engines;
+
 mod alias;
 mod artifacts;
 mod check;
@@ -12,6 +15,7 @@ mod compile_evaluate;
 mod completions;
 mod contract;
 mod dispatch;
+mod docker_proxy;
 mod docs;
 mod examples;
 mod foreign;

@@ -154,19 +154,22 @@ fn variables_of_all_layers_and_predefined_ones_are_visible() {
 }
 
 #[test]
-fn job_with_an_image_fails_in_words_and_the_others_run() {
+fn job_in_a_container_fails_in_words_without_an_engine_and_the_others_run() {
     with_repo(|repo| {
         let jobs = workflow([("here", vec!["echo hi"]), ("there", vec!["echo never"])]);
         repo.workflow(&format!("{jobs}  image: alpine:3.20\n"));
-        let words = ["docker provider not built yet", "alpine:3.20"];
-        let ran = Ran::of(repo, &[]).expect_code(1).expect_said(&words);
+        let unavailable = "docker daemon unavailable: cannot connect to the Docker daemon at \
+                           unix:///nowhere/docker.sock";
+        let mut run = repo.command("loom-run");
+        run.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+        let ran = Ran::by(&mut run).expect_code(1).expect_said(&[unavailable]);
         assert_eq!(ran.document("jobs/here/summary.json")["status"], "success");
         let summary = ran.document("jobs/there/summary.json");
         assert_eq!(summary["reason"], "provider_unavailable");
         let message = summary["message"].as_str().unwrap();
-        assert!(message.contains("docker provider not built yet"), "{message}");
+        assert!(message.starts_with(unavailable), "{message}");
         let events = ran.job("there")["failing_section_events_path"].as_str().unwrap().to_owned();
         let error = ran.events(&events).into_iter().find(|event| event["event"] == "error");
-        assert!(error.unwrap()["text"].as_str().unwrap().contains("docker provider"));
+        assert!(error.unwrap()["text"].as_str().unwrap().contains("docker daemon"));
     });
 }

@@ -58,6 +58,8 @@ pub enum ArtifactError {
 pub struct Request<'a> {
     /// The job's workspace.
     pub workspace: &'a Path,
+    /// The same as the job sees it.
+    pub seen_as: &'a Path,
     /// The keyword, with variables not expanded yet.
     pub wanted: &'a Artifacts,
     /// The job.
@@ -93,8 +95,8 @@ pub fn extract(request: &Request<'_>) -> Result<Extracted, ArtifactError> {
     let (workspace, wanted) = (request.workspace, request.wanted);
     let failed = |source| ArtifactError::Workspace { path: workspace.to_owned(), source };
     let mut folder = Folder::open(workspace).map_err(failed)?;
-    let [paths, exclude] =
-        [&wanted.paths, &wanted.exclude].map(|patterns| expanded(patterns, request));
+    let [paths, exclude] = [&wanted.paths, &wanted.exclude]
+        .map(|patterns| expanded(patterns, request.seen_as, request.expand));
     let found = select::select(&mut folder, &paths, &exclude)?;
     let unmatched = found.unmatched(&paths);
     let unmatched = unmatched.into_iter().map(|pattern| nothing_matches(pattern)).collect();
@@ -173,10 +175,14 @@ fn nothing_matches(pattern: &str) -> String {
 }
 
 /// Patterns with variables replaced, relative to the workspace where they lead into it.
-pub fn expanded(patterns: &[String], request: &Request<'_>) -> Vec<String> {
-    let workspace = request.workspace.to_string_lossy();
+pub fn expanded(
+    patterns: &[String],
+    seen_as: &Path,
+    expand: &dyn Fn(&str) -> String,
+) -> Vec<String> {
+    let workspace = seen_as.to_string_lossy();
     let relative = |pattern: &String| {
-        let pattern = (request.expand)(pattern);
+        let pattern = expand(pattern);
         match pattern.strip_prefix(workspace.as_ref()) {
             Some("" | "/") => ".".to_owned(),
             Some(rest) => rest.strip_prefix('/').map_or(pattern.clone(), str::to_owned),
@@ -241,6 +247,7 @@ mod tests {
         };
         let request = Request {
             workspace: &workspace,
+            seen_as: &workspace,
             wanted: &artifacts(&["$DIR/dist", "*.gz", "/etc/passwd"]),
             job_id: "build",
             layout: &layout,

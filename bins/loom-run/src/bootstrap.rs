@@ -9,7 +9,7 @@ use std::{
 use libloom_contract::{
     Reason,
     diagnostic::Diagnostic,
-    graph::{Graph, Provider, Rule},
+    graph::{Graph, Node, Provider, Rule},
     reports::DotenvDocument,
     snapshot::{Facts, Snapshot},
     store,
@@ -103,6 +103,7 @@ pub fn plan(run: &Run, siblings: &Siblings) -> Result<Plan, Trouble> {
     // What cannot be meant is refused before anything is copied.
     select(run, &graph)?;
     require_shell(run, &graph)?;
+    prepare_engine(run, &graph)?;
     make_workspace(run, siblings, rules_ask_for_changes(&graph))?;
     let graph = compile_again_if_changed(run, siblings, graph)?;
     let selection = select(run, &graph)?;
@@ -111,6 +112,17 @@ pub fn plan(run: &Run, siblings: &Siblings) -> Result<Plan, Trouble> {
     restore_finished(run, &plan.graph)?;
     hand_on_variables(run, &plan.graph);
     Ok(plan)
+}
+
+/// Pulls images while the workspace is made.
+fn prepare_engine(run: &Run, graph: &Graph) -> Result<(), Trouble> {
+    let nodes: Vec<&Node> =
+        graph.nodes.iter().filter(|node| node.provider == Provider::Docker).collect();
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    run.docker.announce(run).map_err(|error| Trouble::new(Reason::LoomError, in_lines(&error)))?;
+    run.docker.begin(&nodes).map_err(|error| Trouble::new(Reason::LoomError, error.to_string()))
 }
 
 /// What [`plan`] would come to, of the repository as it is: nothing is copied.

@@ -103,12 +103,17 @@ impl Cancel {
 
     /// Waits until the run is to end, and says how urgent that is.
     pub fn wait(&self) -> Level {
-        while self.level() == Level::None {
-            let mut ready = [PollFd::new(&self.0.gentle, PollFlags::IN)];
+        self.wait_for(Level::Gentle);
+        self.level()
+    }
+
+    /// Waits until the wish is this urgent.
+    pub fn wait_for(&self, level: Level) {
+        while self.level() < level {
+            let mut ready = [PollFd::from_borrowed_fd(self.descriptor(level), PollFlags::IN)];
             // Interrupted or not: the level tells.
             let _ = poll(&mut ready, None);
         }
-        self.level()
     }
 
     /// Waits until the run is to end, or until the time is over.

@@ -9,7 +9,7 @@ use std::{
 use libloom_contract::{
     Reason, env,
     event::{Event, EventKind, PhaseCode, Stream},
-    graph::{Node, ScriptSection, Step},
+    graph::{Node, Provider, ScriptSection, Step},
     layout::JobLayout,
     logs::StepEntry,
 };
@@ -17,8 +17,12 @@ use libloom_record::events::EventLog;
 use libloom_variables::{Prelude, quoted};
 
 use crate::{
+    job::Attempt,
     joblog::{JobLog, finish},
-    providers::host::{self, End, Reader, Shell, Stopped},
+    providers::{
+        docker,
+        host::{self, End, Reader, Shell, Stopped},
+    },
     run::Run,
     secrets::Ready,
     shell::script::{ARGUMENT_BYTES_MAX, instrumented},
@@ -81,7 +85,7 @@ impl Execution {
         self.steps_begun += outcome.steps_begun;
         if kind.decides {
             self.verdict = outcome.verdict;
-            self.exit_code = Some(outcome.end.ended.exit_code);
+            self.exit_code = outcome.end.exit_code();
             self.signal = outcome.end.ended.signal;
             self.failing = outcome.failing;
         }
@@ -89,11 +93,23 @@ impl Execution {
 }
 
 /// One of a job's shells.
-struct ShellKind {
+#[derive(Clone, Copy, Debug)]
+pub struct ShellKind {
     /// Name of the file that a script too long for an argument goes into.
     file: &'static str,
     /// Its outcome is the job's, and the job's time is its time.
-    decides: bool,
+    pub decides: bool,
+}
+
+/// What one of a job's shells runs.
+#[derive(Debug)]
+pub struct Script {
+    /// Which of them.
+    pub kind: ShellKind,
+    /// The text.
+    pub text: String,
+    /// What announces its entries.
+    nonce: String,
 }
 
 const MAIN: ShellKind = ShellKind { file: "script.sh", decides: true };
@@ -107,17 +123,44 @@ struct ShellOutcome {
     failing: Option<FailingStep>,
 }
 
+/// What the job's shells run.
+///
+/// # Errors
+/// The system gives no random bytes, or a file cannot be written.
+pub fn scripts(node: &Node, ready: &Ready) -> io::Result<Vec<Script>> {
+    let private = ready.write_private()?;
+    let prelude = Prelude {
+        workspace: &ready.workspace,
+        path: &ready.environment.path,
+        variables: &ready.environment.own,
+        private: private.as_deref(),
+        is_first_process: node.provider == Provider::Docker,
+    };
+    let shells = shells_of(node).into_iter();
+    let scripts = shells.map(|(kind, entries)| {
+        let nonce = nonce()?;
+        let commands: Vec<&str> = entries.iter().map(|step| step.command.as_str()).collect();
+        Ok(Script { kind, text: instrumented(&prelude, &commands, &nonce), nonce })
+    });
+    scripts.collect()
+}
+
 /// Runs the job's shells: `before_script` and `script` in one, `after_script` in another.
-pub fn run(run: &Run, node: &Node, ready: &Ready, log: &mut JobLog<'_>) -> io::Result<Execution> {
+pub fn run(
+    attempt: &Attempt<'_>,
+    ready: &mut Ready,
+    log: &mut JobLog<'_>,
+) -> io::Result<Execution> {
     let (_, execution) = log.phase(PhaseCode::JobExecution, |log| {
-        let execution = shells(run, node, ready, log)?;
+        let execution = shells(attempt, ready, log)?;
         Ok((execution.verdict.clone(), execution))
     })?;
     Ok(execution)
 }
 
-fn shells(run: &Run, node: &Node, ready: &Ready, log: &mut JobLog<'_>) -> io::Result<Execution> {
-    let job = Job { run, node, ready, deadline: deadline(node) };
+fn shells(attempt: &Attempt<'_>, ready: &mut Ready, log: &mut JobLog<'_>) -> io::Result<Execution> {
+    let Attempt { run, node, .. } = *attempt;
+    let mut job = Job { attempt, run, node, ready, deadline: deadline(node) };
 
     let layout = log.layout.clone();
     let subject = steps::execution_subject(&node.id);
@@ -138,8 +181,8 @@ fn shells(run: &Run, node: &Node, ready: &Ready, log: &mut JobLog<'_>) -> io::Re
         room: Room::new(run.output_bytes_max),
     };
     let mut execution = Execution::of(Verdict::success());
-    for (kind, entries) in shells_of(node) {
-        let (outcome, steps) = job.shell(&mut sink, &kind, &entries)?;
+    for (number, (kind, entries)) in shells_of(node).into_iter().enumerate() {
+        let (outcome, steps) = job.shell(&mut sink, number, &entries)?;
         log.steps(steps);
         execution.add(&kind, outcome);
     }
@@ -177,36 +220,30 @@ fn link_scripts(layout: &JobLayout) -> io::Result<()> {
 
 /// What the shells of one job have in common.
 struct Job<'a> {
+    attempt: &'a Attempt<'a>,
     run: &'a Run,
     node: &'a Node,
-    ready: &'a Ready,
+    ready: &'a mut Ready,
     deadline: Option<Instant>,
 }
 
 impl Job<'_> {
     fn shell(
-        &self,
+        &mut self,
         sink: &mut Sink<'_>,
-        kind: &ShellKind,
+        number: usize,
         entries: &[&Step],
     ) -> io::Result<(ShellOutcome, Vec<StepEntry>)> {
-        let nonce = nonce()?;
-        let script = self.script(entries, &nonce, &sink.layout.execution().join(kind.file))?;
-        let shell = Shell {
-            program: &self.run.shell,
-            arguments: self.arguments(script),
-            environment: &self.ready.environment.all,
-            workspace: &self.ready.workspace,
-            marks: self.marks(),
-            deadline: self.deadline.filter(|_| kind.decides),
-            grace: self.run.grace,
-        };
+        let folder = sink.layout.execution();
+        let nonce = self.ready.scripts[number].nonce.clone();
         let mut steps = Steps::new(sink, entries, &nonce);
-        let end = host::run(&shell, &self.run.registry, &self.run.cancel, &mut steps)
-            .map_err(|error| self.cannot_start(error))?;
+        let end = match &self.ready.container {
+            None => self.on_host(&folder, number, &mut steps)?,
+            Some(_) => self.in_container(number, &mut steps)?,
+        };
         let begun = steps.begun_count();
         let verdict = self.verdict(&end, begun);
-        let (recorded, failing) = steps.finish(&end.ended, &verdict)?;
+        let (recorded, failing) = steps.finish(&end, &verdict)?;
         let verdict = match &failing {
             Some(failing) if verdict.reason == Some(Reason::ExitCode) => Verdict::failure(
                 Reason::StepFailed,
@@ -217,27 +254,30 @@ impl Job<'_> {
         Ok((ShellOutcome { end, verdict, steps_begun: begun as u64, failing }, recorded))
     }
 
-    /// The text the shell runs; one that is too long for an argument goes into `file`.
-    fn script(&self, entries: &[&Step], nonce: &str, file: &Path) -> io::Result<String> {
-        let commands: Vec<&str> = entries.iter().map(|step| step.command.as_str()).collect();
-        let private = self.ready.write_private()?;
-        let prelude = Prelude {
+    fn on_host(&self, folder: &Path, number: usize, steps: &mut Steps<'_, '_>) -> io::Result<End> {
+        let Script { kind, text, .. } = &self.ready.scripts[number];
+        // A step of an earlier shell may have removed it.
+        self.ready.write_private()?;
+        let shell = Shell {
+            program: &self.run.shell,
+            arguments: arguments(self.ready.is_traced, argument(text, &folder.join(kind.file))?),
+            environment: &self.ready.environment.all,
             workspace: &self.ready.workspace,
-            path: &self.ready.environment.path,
-            variables: &self.ready.environment.own,
-            private: private.as_deref(),
+            marks: self.marks(),
+            deadline: self.deadline.filter(|_| kind.decides),
+            grace: self.run.grace,
         };
-        let text = instrumented(&prelude, &commands, nonce);
-        if text.len() <= ARGUMENT_BYTES_MAX {
-            return Ok(text);
-        }
-        fs::write(file, text)?;
-        Ok(format!(". {}", quoted(&file.to_string_lossy())))
+        host::run(&shell, &self.run.registry, &self.run.cancel, steps)
+            .map_err(|error| self.cannot_start(error))
     }
 
-    fn arguments(&self, script: String) -> Vec<String> {
-        let options: &[&str] = if self.ready.is_traced { &["-x", "-c"] } else { &["-lc"] };
-        options.iter().map(|&option| option.to_owned()).chain([script]).collect()
+    fn in_container(&mut self, number: usize, steps: &mut Steps<'_, '_>) -> io::Result<End> {
+        let kind = self.ready.scripts[number].kind;
+        let limits = docker::shell::Limits {
+            deadline: self.deadline.filter(|_| kind.decides),
+            grace: self.run.grace,
+        };
+        docker::job::run(self.attempt, self.ready, limits, number, steps)
     }
 
     fn marks(&self) -> Vec<Vec<u8>> {
@@ -259,6 +299,9 @@ impl Job<'_> {
 
     /// How the shell ended, in words.
     fn verdict(&self, end: &End, begun: usize) -> Verdict {
+        if let (None, Some(why)) = (end.stopped, &end.why) {
+            return why.clone();
+        }
         match (end.stopped, end.ended.signal, end.ended.exit_code) {
             (Some(Stopped::Cancelled), ..) => {
                 Verdict::cancelled(self.run.cancel_reason(), self.run.cancel_message())
@@ -274,11 +317,29 @@ impl Job<'_> {
             (None, None, 0) => Verdict::success(),
             (None, None, code) if begun == 0 => Verdict::failure(
                 Reason::ExitCode,
-                format!("the shell ended with exit code {code} before the first script entry"),
+                format!(
+                    "the shell ended with exit code {code} before the first script entry{}",
+                    docker::job::hint_at_user(self.run, self.node)
+                ),
             ),
             (None, None, code) => Verdict::failure(Reason::ExitCode, format!("exit code {code}")),
         }
     }
+}
+
+/// The text a shell runs as one argument; one that is too long goes into `file`.
+fn argument(text: &str, file: &Path) -> io::Result<String> {
+    if text.len() <= ARGUMENT_BYTES_MAX {
+        return Ok(text.to_owned());
+    }
+    fs::write(file, text)?;
+    Ok(format!(". {}", quoted(&file.to_string_lossy())))
+}
+
+/// What stands behind `sh`.
+pub fn arguments(is_traced: bool, script: String) -> Vec<String> {
+    let options: &[&str] = if is_traced { &["-x", "-c"] } else { &["-lc"] };
+    options.iter().map(|&option| option.to_owned()).chain([script]).collect()
 }
 
 impl Reader for Steps<'_, '_> {

@@ -1,6 +1,6 @@
 //! What is taken out of a workspace once a job's script is over: artifacts and reports.
 
-use std::{collections::HashMap, io, path::Path};
+use std::{collections::HashMap, ffi::OsString, io, path::Path};
 
 use libloom_contract::{
     Reason, Status,
@@ -11,15 +11,17 @@ use libloom_contract::{
     variables, version,
 };
 use libloom_record::events::EventLog;
-use libloom_variables::of_host_job;
+use libloom_variables::JobEnvironment;
 
 use crate::{
     artifacts::{self, Extracted, Request},
     execution::Execution,
     job::Attempt,
     joblog::JobLog,
+    providers::docker,
     reports::{self, Read},
     run::Run,
+    secrets::Ready,
     verdict::Verdict,
 };
 
@@ -45,17 +47,27 @@ fn files_are_wanted(artifacts: &Artifacts, verdict: &Verdict) -> bool {
 /// Takes what the job leaves, in a section of its own; `ended`: how its script did.
 pub fn run(
     attempt: &Attempt<'_>,
-    workspace: &Path,
+    ready: &mut Ready,
     ended: &Verdict,
     log: &mut JobLog<'_>,
 ) -> io::Result<(Verdict, ())> {
     let Attempt { run, node, .. } = *attempt;
     let Some(wanted) = &node.artifacts else { return Ok((Verdict::success(), ())) };
     let layout = log.layout.clone();
-    let known = values(run, node, workspace);
+    let known = values(&ready.environment);
     let expand = |text: &str| variables::expand(text, |name| known.get(name).cloned());
+    let seen_as = ready.workspace.clone();
+    let workspace = match docker::job::view(run, ready, &all_patterns(wanted, &seen_as, &expand)) {
+        Ok(workspace) => workspace,
+        Err(trouble) => {
+            let failed =
+                log.section(Section::ArtifactExtract, |_, _| Ok(Err::<(), _>(trouble.verdict())))?;
+            return Ok((failed.err().unwrap_or_else(Verdict::success), ()));
+        }
+    };
     let request = Request {
-        workspace,
+        workspace: &workspace,
+        seen_as: &seen_as,
         wanted,
         job_id: &node.id,
         layout: &layout,
@@ -64,7 +76,7 @@ pub fn run(
         redactor: run.redactor(),
     };
     let (mut entry, mut read) = (None, Read::default());
-    let taken = log.section(Section::ArtifactExtract, |events| {
+    let taken = log.section(Section::ArtifactExtract, |_, events| {
         let mut errors = Vec::new();
         if files_are_wanted(wanted, ended) {
             match artifacts::extract(&request) {
@@ -85,6 +97,11 @@ pub fn run(
             });
             errors.append(&mut read.errors);
         }
+        if entry.is_some()
+            && let Err(trouble) = docker::job::land(run, ready, &layout)
+        {
+            errors.push(trouble.message);
+        }
         // The first error is the section's own.
         append(run, events, EventKind::Error, errors.get(1..).unwrap_or_default())?;
         Ok(incomplete(&errors))
@@ -100,8 +117,8 @@ pub fn run(
 }
 
 fn read_reports(request: &Request<'_>, wanted: &Reports) -> io::Result<Read> {
-    let [junit, dotenv] =
-        [&wanted.junit, &wanted.dotenv].map(|patterns| artifacts::expanded(patterns, request));
+    let [junit, dotenv] = [&wanted.junit, &wanted.dotenv]
+        .map(|patterns| artifacts::expanded(patterns, request.seen_as, request.expand));
     reports::read(request.workspace, &Reports { junit, dotenv })
 }
 
@@ -148,13 +165,23 @@ fn leave_variables(
 }
 
 /// The job's variables, for paths and names that refer to them.
-fn values(run: &Run, node: &Node, workspace: &Path) -> HashMap<String, String> {
-    let inherited = run.inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-    let environment = of_host_job(inherited, &run.predefined_in(workspace).of_job(node), node);
-    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+fn values(environment: &JobEnvironment) -> HashMap<String, String> {
+    let text = |(name, value): &(OsString, OsString)| {
+        Some((name.to_str()?.to_owned(), value.to_string_lossy().into_owned()))
     };
-    environment.all.into_iter().filter_map(text).collect()
+    environment.all.iter().filter_map(text).collect()
+}
+
+/// Everything that the keyword asks for, relative to the workspace.
+fn all_patterns(
+    wanted: &Artifacts,
+    seen_as: &Path,
+    expand: &dyn Fn(&str) -> String,
+) -> Vec<String> {
+    let reports =
+        wanted.reports.iter().flat_map(|reports| reports.junit.iter().chain(&reports.dotenv));
+    let all: Vec<String> = wanted.paths.iter().chain(reports).cloned().collect();
+    artifacts::expanded(&all, seen_as, expand)
 }
 
 fn say(run: &Run, node: &Node, extracted: &Extracted, events: &mut EventLog) -> io::Result<()> {

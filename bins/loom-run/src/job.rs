@@ -19,9 +19,11 @@ use serde_json::json;
 
 use crate::{
     attempts,
+    cancel::{Cause, Level},
     execution::{self, Execution},
     extraction, isolate,
     joblog::{JobLog, close_broken, loom_error},
+    providers::docker,
     run::Run,
     secrets::{self, Ready},
     steps::{FailingStep, milliseconds},
@@ -151,41 +153,77 @@ pub fn record_not_run(attempt: &Attempt<'_>, verdict: &Verdict) -> io::Result<()
 
 fn phases(attempt: &Attempt<'_>, log: &mut JobLog<'_>) -> io::Result<Execution> {
     let Attempt { run, node, .. } = *attempt;
-    let (verdict, ready) = log.phase(PhaseCode::JobProviderPrepare, |log| prepare(attempt, log))?;
+    let (verdict, mut ready) =
+        log.phase(PhaseCode::JobProviderPrepare, |log| prepare(attempt, log))?;
     let mut execution = Execution::of(verdict);
-    if let Some(ready) = &ready {
-        execution = execution::run(run, node, ready, log)
-            .unwrap_or_else(|error| Execution::of(loom_error(&error)));
+    if let Some(ready) = &mut ready {
+        let slot = run.slots.take();
+        execution = match cancelled(run) {
+            // The wish to end came while it waited.
+            Some(verdict) => Execution::of(verdict),
+            None => execution::run(attempt, ready, log)
+                .unwrap_or_else(|error| Execution::of(loom_error(&error))),
+        };
+        drop(slot);
         if extraction::is_wanted(node, &execution) {
             let phase = PhaseCode::JobArtifactRestore;
             let ended = execution.verdict.clone();
-            let extracted =
-                log.phase(phase, |log| extraction::run(attempt, &ready.workspace, &ended, log))?;
+            let extracted = log.phase(phase, |log| extraction::run(attempt, ready, &ended, log))?;
             execution.take_failure_of(extracted.0);
         }
     }
-    log.phase(PhaseCode::JobCleanup, |log| clean_up(run, node, &execution, log))?;
+    log.phase(PhaseCode::JobCleanup, |log| clean_up(attempt, ready, &execution, log))?;
     execution.verdict = run.hidden(&execution.verdict);
     Ok(execution)
+}
+
+/// The outcome of a job that must not begin any more.
+fn cancelled(run: &Run) -> Option<Verdict> {
+    let (reason, message) = (run.cancel_reason(), run.cancel_message());
+    match (run.cancel.level(), run.cancel.cause()) {
+        (Level::None, _) => None,
+        (_, Some(Cause::FailFast)) => Some(Verdict::skipped(reason, message)),
+        _ => Some(Verdict::cancelled(reason, message)),
+    }
 }
 
 /// Chooses the provider, makes the workspace ready and resolves secrets; then the job's shell may
 /// start.
 fn prepare(attempt: &Attempt<'_>, log: &mut JobLog<'_>) -> io::Result<(Verdict, Option<Ready>)> {
     let Attempt { run, node, .. } = *attempt;
-    let prepared = log.section(Section::Provider, |events| {
+    let prepared = log.section(Section::Provider, |log, events| {
         note_attempt(attempt, events)?;
-        let workspace = refusal(node).map_or_else(|| workspace(attempt), Err);
+        let workspace = workspace(attempt);
         note_provider(run, node, workspace.as_deref().unwrap_or(run.workspace()), events)?;
-        match workspace {
-            Ok(workspace) => secrets::prepare(run, node, workspace, events),
-            Err(verdict) => Ok(Err(verdict)),
+        match (workspace, node.provider) {
+            (Ok(workspace), Provider::Host) => on_host(attempt, workspace, events),
+            (Ok(workspace), Provider::Docker) => {
+                docker::job::prepare(attempt, &workspace, log, events)
+            }
+            (Err(verdict), _) => Ok(Err(verdict)),
         }
     })?;
     Ok(match prepared {
         Ok(ready) => (Verdict::success(), Some(ready)),
         Err(verdict) => (verdict, None),
     })
+}
+
+/// Makes a job ready to run on this machine.
+fn on_host(
+    attempt: &Attempt<'_>,
+    workspace: PathBuf,
+    events: &mut EventLog,
+) -> io::Result<Result<Ready, Verdict>> {
+    let Attempt { run, node, .. } = *attempt;
+    docker::settle(run)?;
+    let environment = secrets::host_environment(run, node, &workspace);
+    let mut ready = match secrets::prepare(run, node, workspace, environment, events)? {
+        Ok(ready) => ready,
+        Err(verdict) => return Ok(Err(verdict)),
+    };
+    ready.scripts = execution::scripts(node, &ready)?;
+    Ok(Ok(ready))
 }
 
 /// The folder that the job works in.
@@ -254,39 +292,33 @@ pub fn notes(node: &Node) -> Vec<String> {
     present.map(|(_, note)| note.to_owned()).collect()
 }
 
-/// Why this build cannot run the job; `None` when it can.
-fn refusal(node: &Node) -> Option<Verdict> {
-    if node.provider == Provider::Docker {
-        let image = node.image.as_ref().and_then(|image| image.name.as_deref());
-        let message = format!(
-            "docker provider not built yet: the job wants image `{}`; remove `image:` to run it \
-             on the host shell",
-            image.unwrap_or("(built)")
-        );
-        return Some(Verdict::failure(Reason::ProviderUnavailable, message));
-    }
-    if !node.services.is_empty() {
-        let message = "docker provider not built yet: the job wants `services`";
-        return Some(Verdict::failure(Reason::ProviderUnavailable, message));
-    }
-    None
-}
-
 /// What had to be cleaned up, if anything, is said in a section of its own.
 fn clean_up(
-    run: &Run,
-    node: &Node,
+    attempt: &Attempt<'_>,
+    ready: Option<Ready>,
     execution: &Execution,
     log: &mut JobLog<'_>,
 ) -> io::Result<(Verdict, ())> {
+    let Attempt { run, node, .. } = *attempt;
+    let kept = ready.map_or_else(Vec::new, |ready| {
+        docker::job::remove(run, &log.layout, &ready.host_workspace, ready.made)
+    });
     if run.isolate && execution.verdict.is_success() {
         isolate::remove(run, node)?;
     }
-    if execution.leftovers > 0 {
+    if execution.leftovers > 0 || !kept.is_empty() {
         let text = format!("{} background processes were left and ended", execution.leftovers);
-        let _ = log.section(Section::Cleanup, |events| {
-            let note = events.subject().say(EventKind::Note, text);
-            events.append(note).map(Ok::<(), Verdict>)
+        let _ = log.section(Section::Cleanup, |_, events| {
+            if execution.leftovers > 0 {
+                let note = events.subject().say(EventKind::Note, text);
+                events.append(note)?;
+            }
+            for error in &kept {
+                run.display.note(format_args!("job `{}`: {error}", node.label));
+                let event = events.subject().say(EventKind::Error, error);
+                events.append(event)?;
+            }
+            Ok(Ok::<(), Verdict>(()))
         })?;
     }
     Ok((Verdict::success(), ()))
@@ -315,7 +347,8 @@ fn summary(
     began: Option<(Timestamp, u32)>,
     duration_ms: u64,
 ) -> JobSummary {
-    let ran = began.is_some();
+    // No process needs no memory: then nobody knows.
+    let is_known = began.is_some() && execution.peak_rss_bytes > 0;
     JobSummary {
         schema_version: version::LOGS.to_string(),
         kind: "loom-job-summary".into(),
@@ -332,7 +365,7 @@ fn summary(
         started_at: began.map(|(started_at, _)| started_at),
         finished_at: Timestamp::now(),
         duration_ms,
-        cpu_ms: ran.then_some(execution.cpu_ms),
-        peak_rss_bytes: ran.then_some(execution.peak_rss_bytes),
+        cpu_ms: is_known.then_some(execution.cpu_ms),
+        peak_rss_bytes: is_known.then_some(execution.peak_rss_bytes),
     }
 }

@@ -64,17 +64,17 @@ impl<'a> JobLog<'a> {
         result
     }
 
-    /// A system section around `body`, with an event log of its own.
+    /// A system section around `body`, with an event log of its own; sections may lie within others.
     pub fn section<T>(
         &mut self,
         section: Section,
-        body: impl FnOnce(&mut EventLog) -> io::Result<Result<T, Verdict>>,
+        body: impl FnOnce(&mut Self, &mut EventLog) -> io::Result<Result<T, Verdict>>,
     ) -> io::Result<Result<T, Verdict>> {
         let part = self.layout.section(section);
         let mut log = EventLog::create(&part.events(), Subject::section(section, self.job_id))?;
         let started = Instant::now();
         log.append_own(EventKind::Start)?;
-        let result = body(&mut log)?;
+        let result = body(self, &mut log)?;
         let verdict = match &result {
             Ok(_) => Verdict::success(),
             Err(verdict) => self.run.hidden(verdict),

@@ -35,6 +35,7 @@ mod secrets;
 mod selection;
 mod settings;
 mod shell;
+mod slots;
 mod steps;
 mod tree;
 mod verdict;
@@ -62,6 +63,7 @@ use crate::{
     documents::Outcome,
     guard::Role,
     place::Place,
+    providers::docker::options::DockerArgs,
     repeat::RepeatArgs,
     run::Run,
     selection::SelectionArgs,
@@ -105,6 +107,9 @@ pub struct Args {
 
     #[command(flatten)]
     repeat: RepeatArgs,
+
+    #[command(flatten)]
+    docker: DockerArgs,
 
     /// Jobs that run at the same time [default: number of processors]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]

@@ -11,7 +11,7 @@ use std::{
 use libloom_contract::{
     Reason, Status, Timestamp,
     event::{Event, EventKind, PhaseCode},
-    graph::{AllowFailure, Graph, Node},
+    graph::{AllowFailure, Graph, Node, Provider},
     logs::{JobCounts, JobEntry},
     receipt::ExecutorReceipt,
 };
@@ -71,6 +71,7 @@ pub fn execute(run: &Run, plan: &Plan) -> io::Result<Pipeline> {
         failing_job: None,
         error: None,
         threads: 1,
+        threads_max: run.jobs + containers_ahead(run, graph),
         idle: 0,
     };
     run.display.jobs(&graph.nodes);
@@ -78,6 +79,13 @@ pub fn execute(run: &Run, plan: &Plan) -> io::Result<Pipeline> {
     let (started_at, started) = (Timestamp::now(), Instant::now());
     state.run_to_end()?;
     state.into_pipeline(started_at, started)
+}
+
+/// Jobs that may be made ready, or cleared away, while as many run as may: what an engine needs for
+/// that is mostly time.
+fn containers_ahead(run: &Run, graph: &Graph) -> usize {
+    let containers = graph.nodes.iter().filter(|node| node.provider == Provider::Docker);
+    containers.count().min(run.jobs)
 }
 
 /// Says once for all jobs which of their keywords have no effect here.
@@ -115,6 +123,7 @@ struct State<'a> {
     error: Option<io::Error>,
     /// Threads that run jobs, and how many of them wait for one.
     threads: usize,
+    threads_max: usize,
     idle: usize,
 }
 
@@ -196,7 +205,7 @@ impl<'a, 'b> Shared<'a, 'b> {
             state = self.lock();
         }
         state.schedule.again(job);
-        if state.threads < run.jobs {
+        if state.threads < state.threads_max {
             state.threads += 1;
             return Some(state);
         }
@@ -217,7 +226,7 @@ impl<'a, 'b> Shared<'a, 'b> {
         }
         if state.idle > 0 {
             self.changed.notify_one();
-        } else if state.threads < state.run.jobs {
+        } else if state.threads < state.threads_max {
             state.threads += 1;
             scope.spawn(move || self.run_jobs(scope));
         }
@@ -387,7 +396,8 @@ fn add_usage(executor: &mut ExecutorReceipt, result: &JobResult) {
 }
 
 fn entry(run: &Run, node: &Node, result: &JobResult) -> JobEntry {
-    let ran = result.attempts > 0;
+    // No process needs no memory: then nobody knows.
+    let is_known = result.attempts > 0 && result.peak_rss_bytes > 0;
     JobEntry {
         job_id: node.id.clone(),
         label: (node.label != node.id).then(|| node.label.clone()),
@@ -396,8 +406,8 @@ fn entry(run: &Run, node: &Node, result: &JobResult) -> JobEntry {
         reason: result.verdict.reason,
         duration_ms: result.duration_ms,
         attempts: result.attempts,
-        cpu_ms: ran.then_some(result.cpu_ms),
-        peak_rss_bytes: ran.then_some(result.peak_rss_bytes),
+        cpu_ms: is_known.then_some(result.cpu_ms),
+        peak_rss_bytes: is_known.then_some(result.peak_rss_bytes),
         manifest_path: run.logs.relative(&run.logs.job(&node.id).manifest()),
     }
 }

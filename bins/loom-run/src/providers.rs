@@ -1,4 +1,5 @@
 //! Where a job's shell runs.
 
+pub mod docker;
 pub mod host;
 mod spawn;

@@ -22,7 +22,9 @@ use crate::{
     cancel::{Cancel, Cause},
     display::Display,
     processes::Registry,
+    providers::docker::Docker,
     selection::SelectionArgs,
+    slots::Slots,
     steps::ended_by,
     verdict::Verdict,
 };
@@ -58,6 +60,8 @@ pub struct Run {
     pub grace: Duration,
     /// Jobs that run at the same time.
     pub jobs: usize,
+    /// The same, to be taken by each.
+    pub slots: Slots,
     /// Most bytes of output that are recorded of one job.
     pub output_bytes_max: u64,
     /// The runtime directory that the run is recorded in.
@@ -68,6 +72,8 @@ pub struct Run {
     pub display: Display,
     /// The wish that the run ends.
     pub cancel: Cancel,
+    /// Containers of its jobs.
+    pub docker: Docker,
     /// Processes started by this one.
     pub registry: Registry,
     /// Phases seen so far.

@@ -9,20 +9,32 @@ use std::{
 use libloom_contract::{
     Reason, env,
     event::{Event, EventKind},
-    graph::{Graph, Node},
+    graph::{Graph, Node, Provider},
 };
 use libloom_record::events::EventLog;
 use libloom_redact::{Redactor, Secret, VALUE_BYTES_MIN, is_redactable};
 use libloom_secrets::{
-    Resolved, SecretError, Value, bytes, files::Files, resolve, unsafe_to_trace,
+    Resolved, SecretError, Value, bytes,
+    files::{Files, READABLE},
+    resolve, unsafe_to_trace,
 };
-use libloom_variables::{JobEnvironment, of_host_job};
+use libloom_variables::{JobEnvironment, job_environment};
 use serde_json::json;
 
-use crate::{run::Run, verdict::Verdict};
+use crate::{
+    execution::Script,
+    providers::docker::{
+        container::{Container, Input},
+        made::Made,
+    },
+    run::Run,
+    verdict::Verdict,
+};
 
 /// Where what the prelude must not show is written, in the job's folder of secrets.
 const PRIVATE_FILE: &str = "private.sh";
+/// Where a container sees it.
+const PRIVATE_IN_CONTAINER: &str = "/tmp/loom-private.sh";
 
 /// What a job's shells need.
 #[derive(Debug)]
@@ -33,6 +45,16 @@ pub struct Ready {
     pub environment: JobEnvironment,
     /// They print their commands.
     pub is_traced: bool,
+    /// What they run.
+    pub scripts: Vec<Script>,
+    /// Where they run; `None`: on the host.
+    pub container: Option<Container>,
+    /// Files of the host that a container has to see.
+    pub inputs: Vec<Input>,
+    /// What was made for the job besides.
+    pub made: Made,
+    /// The workspace on the host.
+    pub host_workspace: PathBuf,
     /// Variables that hold a secret, which no argument of a process may show.
     private: Vec<(String, OsString)>,
     /// Where values lie; absent where there are none.
@@ -56,7 +78,8 @@ pub fn hide_all(run: &Run, graph: &Graph) {
     let _ = run.redactor.set(Redactor::new(&secrets));
 }
 
-/// Resolves the secrets of a job and makes the environment of its shells.
+/// Resolves the secrets of a job and puts them beside the rest of its environment; `workspace` is
+/// as the job sees it.
 ///
 /// # Errors
 /// The record cannot be written.
@@ -64,10 +87,10 @@ pub fn prepare(
     run: &Run,
     node: &Node,
     workspace: PathBuf,
+    environment: JobEnvironment,
     events: &mut EventLog,
 ) -> io::Result<Result<Ready, Verdict>> {
-    let environment = host_environment(run, node, &workspace);
-    let is_traced = is_traced(&environment);
+    let is_traced = is_traced(run, &environment);
     let Resolved { values, left_out, mut missing } =
         resolve(&node.secrets, |name| inherited(run, name));
     for error in &left_out {
@@ -92,22 +115,41 @@ pub fn prepare(
         run.display.note(&text);
     }
     match place(run, node, environment, &values) {
-        Ok((environment, private, files)) => {
-            Ok(Ok(Ready { workspace, environment, is_traced, private, files }))
-        }
+        Ok(Placed { environment, private, files, inputs }) => Ok(Ok(Ready {
+            workspace,
+            environment,
+            is_traced,
+            scripts: Vec::new(),
+            container: None,
+            inputs,
+            made: Made::default(),
+            host_workspace: PathBuf::new(),
+            private,
+            files,
+        })),
         Err(error) => Ok(Err(Verdict::failure(Reason::SecretUnavailable, error.to_string()))),
     }
 }
 
 type Private = Vec<(String, OsString)>;
 
-/// Puts values where the job finds them: in its environment, or in files.
+/// A job's environment once its secrets are in their places.
+struct Placed {
+    environment: JobEnvironment,
+    private: Private,
+    files: Option<Files>,
+    inputs: Vec<Input>,
+}
+
+/// Puts values where the job finds them: in its environment, or in files. The environment of a
+/// container can be read by whoever may ask the engine, so it holds none of them.
 fn place(
     run: &Run,
     node: &Node,
     mut environment: JobEnvironment,
     values: &[Value],
-) -> io::Result<(JobEnvironment, Private, Option<Files>)> {
+) -> io::Result<Placed> {
+    let in_container = node.provider == Provider::Docker;
     let shows = |value: &str| *run.redactor().text(value) != *value;
     let (hidden, own) = environment.own.into_iter().partition(|(_, value)| shows(value));
     environment.own = own;
@@ -115,22 +157,35 @@ fn place(
     let mut private: Private =
         hidden.into_iter().map(|(name, value)| (name, value.into())).collect();
     if values.is_empty() && private.is_empty() {
-        return Ok((environment, private, None));
+        return Ok(Placed { environment, private, files: None, inputs: Vec::new() });
     }
+    let mut inputs = Vec::new();
     let files = Files::create(&run.temp, &run.id, &node.id)?;
     for (index, value) in values.iter().enumerate() {
         let shown = match value.file {
+            true if in_container => {
+                let (from, name) = files.write_readable(value, index + 1)?;
+                let to = format!("/tmp/{name}");
+                inputs.push(Input { from, to: to.clone() });
+                to.into()
+            }
             true => files.write_value(value, index + 1)?.into_os_string(),
             false => value.value.clone(),
         };
         private.push((value.name.clone(), shown));
     }
-    environment.set(&private);
-    Ok((environment, private, Some(files)))
+    if in_container {
+        let is_private = |name: &OsStr| private.iter().any(|(other, _)| name == other.as_str());
+        environment.all.retain(|(name, _)| !is_private(name));
+        inputs.push(Input { from: files.path(PRIVATE_FILE), to: PRIVATE_IN_CONTAINER.into() });
+    } else {
+        environment.set(&private);
+    }
+    Ok(Placed { environment, private, files: Some(files), inputs })
 }
 
 impl Ready {
-    /// Writes, for one shell, the file that sets what its prelude must not show.
+    /// Writes the file that sets what a shell's prelude must not show; its path as the shell sees it.
     ///
     /// # Errors
     /// What the system says.
@@ -142,7 +197,13 @@ impl Ready {
             push_quoted(&mut text, bytes(value));
             text.push(b'\n');
         }
-        files.write(PRIVATE_FILE, &text).map(Some)
+        let is_mounted = self.inputs.iter().any(|input| input.to == PRIVATE_IN_CONTAINER);
+        match is_mounted {
+            true => files
+                .write_mode(PRIVATE_FILE, &text, READABLE)
+                .map(|_| Some(PRIVATE_IN_CONTAINER.into())),
+            false => files.write(PRIVATE_FILE, &text).map(Some),
+        }
     }
 }
 
@@ -158,9 +219,10 @@ fn push_quoted(text: &mut Vec<u8>, value: &[u8]) {
     text.push(b'\'');
 }
 
-fn host_environment(run: &Run, node: &Node, workspace: &Path) -> JobEnvironment {
+/// The environment of a host job.
+pub fn host_environment(run: &Run, node: &Node, workspace: &Path) -> JobEnvironment {
     let inherited = run.inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-    of_host_job(inherited, &run.predefined_in(workspace).of_job(node), node)
+    job_environment(inherited, &run.predefined_in(workspace).of_job(node), node)
 }
 
 fn inherited(run: &Run, name: &str) -> Option<OsString> {
@@ -169,9 +231,9 @@ fn inherited(run: &Run, name: &str) -> Option<OsString> {
 }
 
 /// Tracing is wished for in the environment of the run or in the job's variables.
-fn is_traced(environment: &JobEnvironment) -> bool {
+fn is_traced(run: &Run, environment: &JobEnvironment) -> bool {
     let wish = |name: &OsStr| name == env::DEBUG_TRACE || name == env::CI_DEBUG_TRACE;
-    let mut all = environment.all.iter();
+    let mut all = environment.all.iter().chain(&run.inherited);
     all.any(|(name, value)| {
         wish(name) && matches!(value.to_str(), Some("1" | "true" | "yes" | "on"))
     })

@@ -13,12 +13,20 @@ use libloom_contract::{
     Timestamp,
     layout::{self, DEFAULT_WORKFLOW, Layout},
 };
+use libloom_engine::Surroundings;
 use libloom_entry::{Context, Failure, OrFail as _, is_executable, normalized};
 use libloom_record::phases::PhaseLedger;
 use libloom_variables::{Handed, Override};
 
 use crate::{
-    Args, again::Earlier, cancel::Cancel, display::Display, processes::Registry, run::Run,
+    Args,
+    again::Earlier,
+    cancel::Cancel,
+    display::Display,
+    processes::Registry,
+    providers::docker::{Docker, options::Options},
+    run::Run,
+    slots::Slots,
     steps::JOB_OUTPUT_BYTES_MAX,
 };
 
@@ -33,6 +41,7 @@ pub struct Settings {
     workflow: String,
     configured: libloom_config::Settings,
     overrides: Vec<Override>,
+    docker: Options,
     earlier: Option<Earlier>,
 }
 
@@ -49,7 +58,8 @@ impl Settings {
         let workflow = workflow_in(&root, &context.cwd, args.workflow.as_deref().or(known))?;
         let configured = configured(&root, context)?;
         let overrides = overrides(&args, &context.cwd)?;
-        Ok(Settings { args, root, workflow, configured, overrides, earlier })
+        let docker = Options::of(args.docker, &configured, context)?;
+        Ok(Settings { args, root, workflow, configured, overrides, docker, earlier })
     }
 
     /// The run that begins at this time.
@@ -57,6 +67,7 @@ impl Settings {
         let args = self.args;
         let layout = Layout::of_repository(&self.root);
         let id = layout::run_id(started_at);
+        let jobs = args.jobs.map_or_else(processors, usize::from);
         Run {
             pipeline_id: layout::pipeline_id(started_at),
             started_at,
@@ -68,11 +79,13 @@ impl Settings {
             overrides: self.overrides,
             shell: find_shell(context),
             grace: Duration::from_secs(args.grace.into()),
-            jobs: args.jobs.map_or_else(processors, usize::from),
+            jobs,
+            slots: Slots::new(jobs),
             output_bytes_max: self.configured.output_max_bytes.unwrap_or(JOB_OUTPUT_BYTES_MAX),
             logs: layout.run(&id),
             layout,
             display: Display::new(context.console.clone(), args.stream),
+            docker: Docker::new(self.docker, surroundings(context), cancel.clone()),
             cancel,
             registry: Registry::default(),
             ledger: Mutex::new(PhaseLedger::new()),
@@ -137,6 +150,11 @@ fn overrides(args: &Args, cwd: &Path) -> Result<Vec<Override>, Failure> {
 fn snapshot_options(args: &Args) -> Vec<OsString> {
     let globs = args.include_ignored.iter().map(|glob| format!("--include-ignored={glob}").into());
     globs.chain(args.no_untracked.then(|| "--no-untracked".into())).collect()
+}
+
+/// What of the environment says where an engine is, and how to talk to it.
+fn surroundings(context: &Context) -> Surroundings {
+    Surroundings::of(|name| context.env.get(name))
 }
 
 fn find_shell(context: &Context) -> PathBuf {

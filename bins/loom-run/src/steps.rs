@@ -29,6 +29,7 @@ use memchr::memrchr_iter;
 use crate::{
     display::{Display, Unfinished},
     processes::Ended,
+    providers::host::End,
     shell::{
         batch::Record,
         channel::Channel,
@@ -457,7 +458,7 @@ impl<'a, 'b> Steps<'a, 'b> {
     /// The shell ended: every step gets its outcome. `verdict` is that of the shell.
     pub fn finish(
         mut self,
-        ended: &Ended,
+        end: &End,
         verdict: &Verdict,
     ) -> io::Result<(Vec<StepEntry>, Option<FailingStep>)> {
         for stream in [Stream::Stdout, Stream::Stderr] {
@@ -469,7 +470,7 @@ impl<'a, 'b> Steps<'a, 'b> {
             self.close(&Verdict::success(), Some(0), None)?;
         }
         if self.entries.len() < self.begun.len() {
-            self.close(&last_step(ended, verdict), Some(ended.exit_code), ended.signal)?;
+            self.close(&last_step(&end.ended, verdict), end.exit_code(), end.ended.signal)?;
         }
         let rest = rest_of_steps(verdict);
         while self.entries.len() < self.steps.len() {
@@ -482,13 +483,17 @@ impl<'a, 'b> Steps<'a, 'b> {
 /// Outcome of the step during which the shell ended.
 fn last_step(ended: &Ended, verdict: &Verdict) -> Verdict {
     match (ended.signal, ended.exit_code) {
-        _ if verdict.status == Status::Cancelled || verdict.reason == Some(Reason::Timeout) => {
-            verdict.clone()
-        }
+        _ if verdict.status == Status::Cancelled || !is_of_the_step(verdict) => verdict.clone(),
         (Some(signal), _) => Verdict::failure(Reason::Signal, ended_by(signal)),
         (None, 0) => Verdict::success(),
         (None, code) => Verdict::failure(Reason::ExitCode, format!("exit code {code}")),
     }
+}
+
+/// Whether the shell ended because of what the step did.
+fn is_of_the_step(verdict: &Verdict) -> bool {
+    let from_outside = [Reason::Timeout, Reason::OutOfMemory, Reason::ProviderUnavailable];
+    !verdict.reason.is_some_and(|reason| from_outside.contains(&reason))
 }
 
 /// Outcome of the steps that never began.

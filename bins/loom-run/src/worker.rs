@@ -35,6 +35,7 @@ pub fn work(run: &Run, siblings: &Siblings) -> io::Result<Outcome> {
         Err(trouble) => (None, of_trouble(trouble)),
     };
     processes::end_adopted(&run.registry);
+    run.docker.conclude(run)?;
     finalize(run, graph.as_ref(), &outcome, &mut events)?;
     Ok(outcome)
 }

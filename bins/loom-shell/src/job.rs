@@ -15,7 +15,7 @@ use libloom_contract::{
 };
 use libloom_entry::{Context, Failure, OrFail as _};
 use libloom_rules::{Globs, Setting};
-use libloom_variables::{Handed, JobEnvironment, Override, Predefined, of_host_job};
+use libloom_variables::{Handed, JobEnvironment, Override, Predefined, job_environment};
 
 use crate::place::Place;
 
@@ -55,7 +55,7 @@ pub fn find(place: &Place, name: &str, context: &Context) -> Result<Job, Failure
     let node = graph.nodes.swap_remove(number);
     let node = handed.give(&node, &graph.stages, &overrides).unwrap_or(node);
     let predefined = Facts::of(place).predefined(&workspace).of_job(&node);
-    let environment = of_host_job(context.env.iter(), &predefined, &node);
+    let environment = job_environment(context.env.iter(), &predefined, &node);
     Ok(Job { node, workspace, environment })
 }
 

@@ -48,6 +48,7 @@ pub fn become_shell(
         path: &job.environment.path,
         variables: &job.environment.own,
         private: None,
+        is_first_process: false,
     };
     let then = match &wish {
         Wish::Dialogue => dialogue(job, context),

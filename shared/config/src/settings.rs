@@ -14,6 +14,10 @@ pub struct Settings {
     pub snapshot_dir: Option<PathBuf>,
     /// `runtime.output.maxBytes`: most bytes of output that are recorded of a job.
     pub output_max_bytes: Option<u64>,
+    /// `runtime.docker.workspaceMount`, as written.
+    pub docker_workspace_mount: Option<String>,
+    /// `runtime.docker.workspaceSync`, as written.
+    pub docker_workspace_sync: Option<String>,
 }
 
 impl Settings {
@@ -27,6 +31,10 @@ impl Settings {
             let of_file = Self::of_file(file, home)?;
             settings.snapshot_dir = settings.snapshot_dir.or(of_file.snapshot_dir);
             settings.output_max_bytes = settings.output_max_bytes.or(of_file.output_max_bytes);
+            settings.docker_workspace_mount =
+                settings.docker_workspace_mount.or(of_file.docker_workspace_mount);
+            settings.docker_workspace_sync =
+                settings.docker_workspace_sync.or(of_file.docker_workspace_sync);
         }
         Ok(settings)
     }
@@ -49,6 +57,12 @@ impl Settings {
                 "runtime.output.maxBytes" => {
                     bytes(node).map(|bytes| settings.output_max_bytes = Some(bytes))
                 }
+                "runtime.docker.workspaceMount" => {
+                    word(node).map(|text| settings.docker_workspace_mount = Some(text))
+                }
+                "runtime.docker.workspaceSync" => {
+                    word(node).map(|text| settings.docker_workspace_sync = Some(text))
+                }
                 _ => Ok(()),
             };
             result.map_err(|reason| wrong(node.line, key, reason))?;
@@ -67,6 +81,13 @@ fn folder(node: &Node, file: &Path, home: Option<&Path>) -> Result<PathBuf, Stri
         return Ok(home.ok_or("`~` stands for HOME, which is not set")?.join(below));
     }
     Ok(file.parent().unwrap_or(Path::new("/")).join(text))
+}
+
+fn word(node: &Node) -> Result<String, String> {
+    match &node.value {
+        Value::Scalar(text) if !text.is_empty() => Ok(text.clone()),
+        _ => Err("expected a word".to_owned()),
+    }
 }
 
 fn bytes(node: &Node) -> Result<u64, String> {

@@ -32,6 +32,10 @@ pub const CLICOLOR_FORCE: &str = "CLICOLOR_FORCE";
 pub const SNAPSHOT_DIR: &str = "LOOM_SNAPSHOT_DIR";
 /// `bind_mount` or `ephemeral_volume`: how a Docker job gets its workspace.
 pub const DOCKER_WORKSPACE_MOUNT: &str = "LOOM_DOCKER_WORKSPACE_MOUNT";
+/// `none`, `declared` or `full`: what of an ephemeral volume comes back.
+pub const DOCKER_WORKSPACE_SYNC: &str = "LOOM_DOCKER_WORKSPACE_SYNC";
+/// `auto`, `overlay`, `copy` or `upload`: how an ephemeral volume gets its files.
+pub const DOCKER_VOLUME_SEED: &str = "LOOM_DOCKER_VOLUME_SEED";
 /// `1|true|yes|on`: run job shells as `sh -x -c`.
 pub const DEBUG_TRACE: &str = "LOOM_DEBUG_TRACE";
 /// The same as [`DEBUG_TRACE`], under the name other CI systems use.

@@ -13,6 +13,7 @@
 //!     ├── events.jsonl                  run-scoped phases                Event
 //!     ├── summary.json                                                   RunSummary
 //!     ├── phase-report.json                                              PhaseReport
+//!     ├── engine.json                   only while something may be left in an engine   EngineRecord
 //!     ├── pipeline/
 //!     │   ├── events.jsonl              pipeline-scoped phases, job outcomes as notes
 //!     │   ├── summary.json                                               PipelineSummary
@@ -31,6 +32,7 @@
 //!         │   └── script → execution/script
 //!         ├── system/<section>/
 //!         │   ├── events.jsonl
+//!         │   ├── <service>.log         services only: what a service wrote
 //!         │   └── summary.json                                           SectionSummary
 //!         ├── dotenv.json              variables for later jobs              DotenvDocument
 //!         ├── artifacts.json                                             ArtifactManifest
@@ -172,6 +174,11 @@ impl RunLayout {
     /// The run's folder, which is locked while the run lives.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Which engine may hold something of the run; there only while one may.
+    pub fn engine(&self) -> PathBuf {
+        self.folder.join("engine.json")
     }
 
     /// Id of the run: the folder's name.
@@ -333,6 +340,11 @@ impl PartLayout {
     /// Its summary.
     pub fn summary(&self) -> PathBuf {
         self.folder.join("summary.json")
+    }
+
+    /// What the service of this name wrote; for the section of services.
+    pub fn service_log(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{}.log", name.replace('/', "-")))
     }
 }
 

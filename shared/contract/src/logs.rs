@@ -33,6 +33,7 @@ document!(JobSummary, "loom-job-summary", version::LOGS);
 document!(JobManifest, "loom-job-manifest", version::LOGS);
 document!(StepSummary, "loom-step-summary", version::LOGS);
 document!(SectionSummary, "loom-section-summary", version::LOGS);
+document!(EngineRecord, "loom-engine", version::LOGS);
 
 /// `summary.json` of a run: where everything else is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -493,4 +494,20 @@ pub struct SectionSummary {
     pub duration_ms: u64,
     /// Its events.
     pub events_path: String,
+}
+
+/// `engine.json` of a run: which engine may hold containers, volumes and networks of it. It is there
+/// from before the first is made until all are removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EngineRecord {
+    /// `loom.runtime.logs.v2`.
+    #[schemars(extend("const" = "loom.runtime.logs.v2"))]
+    pub schema_version: String,
+    /// `loom-engine`.
+    #[schemars(extend("const" = "loom-engine"))]
+    pub kind: String,
+    /// The run.
+    pub run_id: String,
+    /// The engine's address, such as `unix:///var/run/docker.sock`.
+    pub address: String,
 }

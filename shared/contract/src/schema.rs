@@ -11,8 +11,8 @@ use crate::{
     event::Event,
     graph::Graph,
     logs::{
-        JobManifest, JobSummary, PhaseReport, PipelineManifest, PipelineSummary, RunSummary,
-        SectionSummary, StepSummary,
+        EngineRecord, JobManifest, JobSummary, PhaseReport, PipelineManifest, PipelineSummary,
+        RunSummary, SectionSummary, StepSummary,
     },
     message::Message,
     receipt::{CheckReceipt, RunReceipt},
@@ -50,6 +50,7 @@ pub fn all() -> Vec<(&'static str, Schema)> {
         of::<JobManifest>(),
         of::<StepSummary>(),
         of::<SectionSummary>(),
+        of::<EngineRecord>(),
         of::<ArtifactManifest>(),
         of::<DotenvDocument>(),
         of::<ArtifactVerification>(),

@@ -1,6 +1,11 @@
 //! Containers: create, attach, start, wait, look, signal, run something more in, copy, remove.
 
-use std::{collections::HashMap, io, pin::Pin};
+use std::{
+    collections::HashMap,
+    io,
+    pin::{Pin, pin},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bollard::{
     body_stream,
@@ -12,8 +17,8 @@ use bollard::{
     },
     query_parameters::{
         AttachContainerOptionsBuilder, CreateContainerOptionsBuilder,
-        DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+        DownloadFromContainerOptionsBuilder, EventsOptionsBuilder, KillContainerOptionsBuilder,
+        LogsOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
         WaitContainerOptionsBuilder,
     },
 };
@@ -21,6 +26,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
 use crate::{Engine, EngineError, engine::gone_is_fine};
+
+/// By how much an engine's clock may differ from ours.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(2);
 
 /// What is mounted into a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +90,8 @@ pub struct ContainerSpec {
     pub network: Option<String>,
     /// Further names in that network, which must be one of ours.
     pub aliases: Vec<String>,
+    /// Further lines of `/etc/hosts`, as `NAME:ADDRESS`.
+    pub hosts: Vec<String>,
     /// Limits.
     pub limits: Limits,
     /// How often the image's healthcheck is run, in milliseconds; absent: as the image says.
@@ -130,6 +140,19 @@ pub struct State {
     pub health: Health,
     /// The healthcheck's command, as the image says; empty: none.
     pub health_command: Vec<String>,
+}
+
+impl State {
+    fn ended(exit_code: i64) -> Self {
+        State {
+            is_running: false,
+            exit_code,
+            was_out_of_memory: false,
+            error: String::new(),
+            health: Health::None,
+            health_command: Vec::new(),
+        }
+    }
 }
 
 /// A command to run in a running container.
@@ -219,7 +242,13 @@ impl Engine {
     /// See [`EngineError`].
     pub async fn inspect(&self, id: &str) -> Result<State, EngineError> {
         let call = self.docker.inspect_container(id, None);
-        let found = self.ask("inspected a container", call).await?;
+        let found = match self.ask("inspected a container", call).await {
+            // Podman's word for one that has ended and is not cleaned up yet.
+            Err(EngineError::Strange { message, .. }) if message.contains("`stopped`") => {
+                return Ok(State::ended(self.wait(id).await?));
+            }
+            found => found?,
+        };
         let state = found.state.unwrap_or_default();
         let health = match state.health.and_then(|health| health.status) {
             Some(HealthStatusEnum::STARTING) => Health::Starting,
@@ -238,6 +267,19 @@ impl Engine {
         })
     }
 
+    /// The container's address in a network, such as `10.88.0.2`.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub async fn address_in(&self, id: &str, network: &str) -> Result<Option<String>, EngineError> {
+        let call = self.docker.inspect_container(id, None);
+        let found = self.ask("inspected a container", call).await?;
+        let networks = found.network_settings.and_then(|settings| settings.networks);
+        let endpoint = networks.and_then(|mut networks| networks.remove(network));
+        let address = endpoint.and_then(|endpoint| endpoint.ip_address);
+        Ok(address.filter(|address| !address.is_empty()))
+    }
+
     /// Sends a signal, such as `KILL`, to a container's first process; fine if it has ended.
     ///
     /// # Errors
@@ -251,6 +293,23 @@ impl Engine {
             Err(EngineError::Refused { message, .. }) if message.contains("not running") => Ok(()),
             result => result,
         }
+    }
+
+    /// Whether somebody had the engine send a signal to the container, not longer ago than `within`.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub async fn was_signalled(&self, id: &str, within: Duration) -> Result<bool, EngineError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // The engine looks at whole seconds, and its clock may be another one.
+        let since = now.saturating_sub(within + CLOCKS_DIFFER).as_secs().to_string();
+        let filters = HashMap::from([("container", vec![id]), ("event", vec!["kill"])]);
+        let options = EventsOptionsBuilder::default().since(&since);
+        let options = options.until(&now.as_secs().to_string()).filters(&filters).build();
+        let mut events = pin!(self.docker.events(Some(options)));
+        self.ask("looked for signals", async { events.next().await.transpose() })
+            .await
+            .map(|event| event.is_some())
     }
 
     /// Removes a container, running or not, with its anonymous volumes; fine if it is gone.
@@ -363,6 +422,7 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         // Equal to `memory`: no swap on top of it.
         memory_swap: signed(memory_bytes),
         pids_limit: signed(pids),
+        extra_hosts: Some(spec.hosts.clone()).filter(|hosts| !hosts.is_empty()),
         shm_size: signed(shm_size_bytes),
         ..HostConfig::default()
     };

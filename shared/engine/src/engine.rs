@@ -63,6 +63,11 @@ impl Engine {
         &self.address
     }
 
+    /// Whether it is reached through a socket of this machine; mostly it then sees the same files.
+    pub fn is_local(&self) -> bool {
+        self.address.starts_with("unix://")
+    }
+
     /// The answer to a short call; `what` was done (past tense).
     pub(crate) async fn ask<T>(
         &self,

@@ -6,10 +6,13 @@
 
 use std::{collections::BTreeMap, pin::pin, time::Duration};
 
-use bollard::{models::CreateImageInfo, query_parameters::CreateImageOptionsBuilder};
+use bollard::{
+    models::CreateImageInfo,
+    query_parameters::{CreateImageOptionsBuilder, RemoveImageOptions},
+};
 use futures_util::StreamExt as _;
 
-use crate::{Credentials, Engine, EngineError};
+use crate::{Credentials, Engine, EngineError, engine::gone_is_fine};
 
 /// A pull that tells nothing for so long has come to a halt.
 pub const STALL_TIME: Duration = Duration::from_secs(5 * 60);
@@ -48,6 +51,13 @@ pub struct Pull<'a> {
     pub credentials: Option<Credentials>,
     /// How long the engine may tell nothing; mostly [`STALL_TIME`].
     pub stall: Duration,
+}
+
+impl<'a> Pull<'a> {
+    /// A pull of the image for the engine's own platform, without credentials.
+    pub fn of(image: &'a str) -> Pull<'a> {
+        Pull { image, platform: None, credentials: None, stall: STALL_TIME }
+    }
 }
 
 /// How far a pull is.
@@ -124,7 +134,10 @@ const WORDS: &[(PullTrouble, &[&str])] = &[
         PullTrouble::NoSuchImage,
         &["manifest unknown", "name unknown", "repository name not known", "not found: manifest"],
     ),
-    (PullTrouble::BadName, &["invalid reference format", "invalid repository name"]),
+    (
+        PullTrouble::BadName,
+        &["invalid reference format", "invalid repository name", "must be lowercase"],
+    ),
     (
         PullTrouble::Damaged,
         &[
@@ -245,6 +258,9 @@ impl Engine {
 
     /// Pulls an image, telling how far it is. Dropping the future cancels the pull.
     ///
+    /// What came need not be what was asked for: Podman pulls its own platform's image where there
+    /// is none for another one. So ask for it with [`Engine::image`] afterwards.
+    ///
     /// # Errors
     /// [`EngineError::Pull`], or that the engine is gone.
     pub async fn pull(
@@ -261,7 +277,11 @@ impl Engine {
         loop {
             let record = tokio::time::timeout(pull.stall, records.next()).await;
             match record.map_err(|_| stalled(pull))? {
-                None => return Ok(()),
+                None => {
+                    layers.end();
+                    progress(&layers.sum());
+                    return Ok(());
+                }
                 Some(Err(error)) => return Err(self.pull_error(error, pull.image)),
                 Some(Ok(record)) => {
                     layers.take(record);
@@ -269,6 +289,15 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Removes an image's name, and the image where that was its last; fine if there is none.
+    ///
+    /// # Errors
+    /// See [`EngineError`]: a conflict while a container uses it.
+    pub async fn remove_image(&self, image: &str) -> Result<(), EngineError> {
+        let call = self.docker.remove_image(image, None::<RemoveImageOptions>, None);
+        gone_is_fine(self.ask("removed an image", call).await.map(drop))
     }
 
     fn pull_error(&self, error: bollard::errors::Error, image: &str) -> EngineError {
@@ -366,6 +395,13 @@ impl Layers {
         if status.starts_with("Retrying") {
             layer.bytes = 0;
             self.words = status;
+        }
+    }
+
+    /// Podman never says that a layer is unpacked.
+    fn end(&mut self) {
+        for layer in self.layers.values_mut() {
+            *layer = Layer { bytes: layer.total, total: layer.total, is_done: true };
         }
     }
 

@@ -20,7 +20,9 @@ mod engine;
 mod error;
 pub mod images;
 pub mod networks;
+pub mod owner;
 mod proxies;
+pub mod reaper;
 pub mod volumes;
 
 pub use address::{Address, Surroundings};

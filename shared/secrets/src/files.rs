@@ -14,6 +14,9 @@ use libloom_contract::layout;
 
 use crate::{Value, bytes};
 
+/// Permissions of a file that every user of a container may read.
+pub const READABLE: u32 = 0o444;
+
 /// The files of one job; removed when this is dropped.
 #[derive(Debug)]
 pub struct Files {
@@ -43,12 +46,35 @@ impl Files {
     /// # Errors
     /// What the system says, with the path.
     pub fn write(&self, name: &str, value: &[u8]) -> io::Result<PathBuf> {
-        let path = self.folder.join(name);
+        self.write_mode(name, value, 0o600)
+    }
+
+    /// The same with other permissions, [`READABLE`] for what a container sees; the folder stays
+    /// its owner's.
+    ///
+    /// # Errors
+    /// What the system says, with the path.
+    pub fn write_mode(&self, name: &str, value: &[u8], mode: u32) -> io::Result<PathBuf> {
+        let path = self.path(name);
         let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let options = options.write(true).create(true).truncate(true).mode(mode | 0o200);
         let written = options.open(&path).and_then(|mut file| file.write_all(value));
         written.map_err(|error| named(&path, &error))?;
         Ok(path)
+    }
+
+    /// Where the file of this name is, or will be.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The same as [`Files::write_value`] for a container, whatever user it runs as; path and name.
+    ///
+    /// # Errors
+    /// What the system says, with the path.
+    pub fn write_readable(&self, value: &Value, ordinal: usize) -> io::Result<(PathBuf, String)> {
+        let name = file_name(value, ordinal);
+        Ok((self.write_mode(&name, bytes(&value.value), READABLE)?, name))
     }
 
     /// Writes the file of `value`, the `ordinal`th of its job from 1, and says where it is.
@@ -56,8 +82,12 @@ impl Files {
     /// # Errors
     /// What the system says, with the path.
     pub fn write_value(&self, value: &Value, ordinal: usize) -> io::Result<PathBuf> {
-        self.write(&format!("loom-secret-{}-{ordinal}", value.name), bytes(&value.value))
+        self.write(&file_name(value, ordinal), bytes(&value.value))
     }
+}
+
+fn file_name(value: &Value, ordinal: usize) -> String {
+    format!("loom-secret-{}-{ordinal}", value.name)
 }
 
 impl Drop for Files {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait::holds_within;
+use crate::{Engine, Object};
 
 /// How long a process that is ending anyway may take to be gone.
 const GRACE: Duration = Duration::from_secs(2);
@@ -75,6 +76,17 @@ pub(crate) fn end_processes(root: &Path, policy: Leftovers) -> Vec<String> {
         let _ = kill_process(pid, Signal::KILL);
     }
     if policy == Leftovers::Anything { Vec::new() } else { described }
+}
+
+/// Removes what the sandbox's runs left in the engine, and returns it.
+pub(crate) fn remove_objects(engine: Option<&Engine>, root: &Path) -> Vec<Object> {
+    let Some(engine) = engine else { return Vec::new() };
+    let objects = engine.of_runs_below(root);
+    // Containers come first: they hold the networks and volumes.
+    for object in &objects {
+        engine.remove(object);
+    }
+    objects
 }
 
 /// Processes, zombies apart, whose environment or current folder names `root`.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{Leftovers, Repo, binaries, check_documents, leftovers, normalize};
+use crate::{Engine, Leftovers, Repo, binaries, check_documents, leftovers, normalize};
 
 /// Long enough for a slow machine, short enough that a hanging test ends.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -26,6 +26,8 @@ pub struct Sandbox {
     root: PathBuf,
     leftovers: Cell<Leftovers>,
     repos: RefCell<Vec<PathBuf>>,
+    engine: RefCell<Option<Engine>>,
+    engine_address: RefCell<String>,
 }
 
 impl Default for Sandbox {
@@ -44,7 +46,26 @@ impl Sandbox {
             fs::create_dir(root.join(name)).expect("the sandbox is writable");
         }
         fs::write(root.join("home/.gitconfig"), GIT_CONFIG).expect("the sandbox is writable");
-        Self { folder, root, leftovers: Cell::default(), repos: RefCell::default() }
+        Self {
+            folder,
+            root,
+            leftovers: Cell::default(),
+            repos: RefCell::default(),
+            engine: RefCell::default(),
+            engine_address: RefCell::default(),
+        }
+    }
+
+    /// Every command from now on finds this engine, and nothing of the sandbox's runs may be left
+    /// in it at the end, whatever the policy.
+    pub fn use_engine(&self, engine: &Engine) {
+        self.use_address(engine.address());
+        self.engine.replace(Some(engine.clone()));
+    }
+
+    /// Every command from now on finds an engine at this address, as through a [`crate::Proxy`].
+    pub fn use_address(&self, address: &str) {
+        self.engine_address.replace(address.to_owned());
     }
 
     /// Changes what may be left behind when the sandbox is dropped.
@@ -132,7 +153,7 @@ impl Sandbox {
 
     /// The whole environment of a command.
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
-        vec![
+        let mut environment = vec![
             ("HOME", self.home().into()),
             ("PATH", self.path()),
             ("TMPDIR", self.temp().into()),
@@ -143,7 +164,12 @@ impl Sandbox {
             ("GIT_CONFIG_NOSYSTEM", "1".into()),
             ("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z".into()),
             ("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z".into()),
-        ]
+        ];
+        let address = self.engine_address.borrow();
+        if !address.is_empty() {
+            environment.push(("DOCKER_HOST", address.as_str().into()));
+        }
+        environment
     }
 
     /// A new git repository `name` on branch `main`, without a commit.
@@ -182,10 +208,12 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         let ended = leftovers::end_processes(&self.root, self.leftovers.get());
+        let objects = leftovers::remove_objects(self.engine.borrow().as_ref(), &self.root);
         if std::thread::panicking() {
             return;
         }
         assert!(ended.is_empty(), "processes left behind:\n{}", ended.join("\n"));
+        assert!(objects.is_empty(), "left in the engine: {objects:#?}");
         self.check_leftovers();
         self.check_documents();
         make_removable(self.folder.path());

@@ -43,19 +43,20 @@ impl JobEnvironment {
     }
 }
 
-/// Builds a host job's environment.
-pub fn of_host_job<'a>(
-    inherited: impl Iterator<Item = (&'a OsStr, &'a OsStr)>,
+/// Builds a job's environment on top of what is around it: on the host the environment of the run,
+/// in a container that of the image.
+pub fn job_environment<'a>(
+    around: impl Iterator<Item = (&'a OsStr, &'a OsStr)>,
     predefined: &BTreeMap<String, String>,
     node: &Node,
 ) -> JobEnvironment {
-    let mut all: HashMap<OsString, OsString> = inherited
+    let mut all: HashMap<OsString, OsString> = around
         .filter(|(name, _)| !GIT_LOCATION.iter().any(|location| name == location))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     all.remove(OsStr::new("OLDPWD"));
-    let host = |name: &str| all.get(OsStr::new(name)).map(|v| v.to_string_lossy().into_owned());
-    let own = expanded(&node.variables, predefined, &host);
+    let outer = |name: &str| all.get(OsStr::new(name)).map(|v| v.to_string_lossy().into_owned());
+    let own = expanded(&node.variables, predefined, &outer);
     for (name, value) in &own {
         all.insert(name.into(), value.into());
     }
@@ -94,7 +95,7 @@ mod tests {
         let predefined = BTreeMap::from([("LOOM_PROJECT_DIR".to_owned(), "/w".to_owned())]);
         let inherited = [("PATH", "/bin"), ("HOST", "$GOPATH"), ("GIT_DIR", "/user/.git")];
         let inherited = inherited.map(|(n, v)| (OsStr::new(n), OsStr::new(v)));
-        let job = of_host_job(inherited.into_iter(), &predefined, &node);
+        let job = job_environment(inherited.into_iter(), &predefined, &node);
         let all: HashMap<_, _> = job.all.into_iter().collect();
         let value = |name: &str| all.get(OsStr::new(name)).map(|v| v.to_str().unwrap());
         assert_eq!(value("CACHE"), Some("/w/.go/cache"));

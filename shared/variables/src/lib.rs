@@ -19,7 +19,7 @@ mod prelude;
 pub use assignment::{AssignmentError, Override, assignment, is_name};
 pub use circle::circles;
 pub use dotenv::{DotenvError, dotenv};
-pub use environment::{GIT_LOCATION, JobEnvironment, of_host_job};
+pub use environment::{GIT_LOCATION, JobEnvironment, job_environment};
 pub use expand::expanded;
 pub use handed::Handed;
 pub use layer::{fold, put};

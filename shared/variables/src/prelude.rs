@@ -13,12 +13,18 @@ pub struct Prelude<'a> {
     pub variables: &'a [(String, String)],
     /// A file that sets what this text must not show.
     pub private: Option<&'a Path>,
+    /// The shell is the first process of a container: the kernel lets it hear only those signals
+    /// that it has a trap for.
+    pub is_first_process: bool,
 }
 
 impl Prelude<'_> {
     /// Commands of POSIX shell, the last one ended by `; `.
     pub fn text(&self) -> String {
         let mut text = String::new();
+        if self.is_first_process {
+            text.push_str("trap 'exit 143' TERM; ");
+        }
         for (name, value) in self.variables.iter().filter(|(name, _)| name != "PATH") {
             text.push_str(&format!("export {name}={}; ", quoted(value)));
         }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libloom_contract::event::Stream;
+use libloom_contract::{Reason, event::Stream};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -20,6 +20,7 @@ use super::spawn::{Started, spawn};
 use crate::{
     cancel::{Cancel, Level},
     processes::{self, Ended, Members, Registry},
+    verdict::Verdict,
 };
 
 /// How long the pipes of a shell that has ended may stay open before who holds them is ended.
@@ -76,6 +77,23 @@ pub struct End {
     pub stopped: Option<Stopped>,
     /// Processes that were left and ended with it.
     pub leftovers: usize,
+    /// What the shell's own end does not tell: who or what else ended it.
+    pub why: Option<Verdict>,
+}
+
+impl End {
+    /// It never ran.
+    pub fn refused(why: Verdict) -> Self {
+        let ended = Ended { exit_code: 1, signal: None, cpu_ms: 0, peak_rss_bytes: 0 };
+        End { ended, stopped: None, leftovers: 0, why: Some(why) }
+    }
+
+    /// Exit code of the shell, where it is known.
+    pub fn exit_code(&self) -> Option<i32> {
+        let why = self.why.as_ref().and_then(|why| why.reason);
+        let is_unknown = matches!(why, Some(Reason::ProviderUnavailable | Reason::SectionFailed));
+        (!is_unknown).then_some(self.ended.exit_code)
+    }
 }
 
 /// Runs a shell to its end.
@@ -94,7 +112,7 @@ pub fn run(
     result?;
     // A shell that had ended by itself when it was to be stopped counts as it ended.
     let stopped = watched.stopped.filter(|_| watched.signalled);
-    Ok(End { ended: ended?, stopped, leftovers })
+    Ok(End { ended: ended?, stopped, leftovers, why: None })
 }
 
 /// A running shell.
