@@ -96,6 +96,18 @@ fn deep_and_long_conditions_are_refused() {
     assert!(parse(&["$A"; 100].join(" && ")).is_ok());
 }
 
+#[test]
+fn the_limits_of_a_condition_are_exact() {
+    let joined = |count: usize| parse(&vec!["$A"; count].join(" && ")).is_ok();
+    assert_eq!((joined(200), joined(201)), (true, false));
+    let grouped = |depth: usize| format!("{}$A{}", "(".repeat(depth), ")".repeat(depth));
+    assert!(parse(&grouped(64)).is_ok());
+    assert_eq!(parse(&grouped(65)).unwrap_err().message, "this condition is too complex");
+    let negated = |depth: usize| "!".repeat(depth) + "$A";
+    assert!(parse(&negated(64)).is_ok());
+    assert_eq!(parse(&negated(65)).unwrap_err().range, 65..67);
+}
+
 fn rule(condition: Option<&str>, changes: Option<&[&str]>, exists: Option<&[&str]>) -> Rule {
     let list = |globs: &[&str]| globs.iter().map(|glob| (*glob).to_owned()).collect();
     let parsed =
@@ -165,6 +177,16 @@ fn what_is_printed_has_no_needless_parentheses() {
         assert_eq!(print(&parse(text).unwrap()), text);
     }
     assert_eq!(print(&parse("((($A)) && (($B)))").unwrap()), "$A && $B");
+}
+
+#[test]
+fn a_slash_that_is_escaped_already_is_printed_as_it_stands() {
+    let printed = |pattern: &str| {
+        print(&Expression::Regex { pattern: pattern.to_owned(), flags: String::new() })
+    };
+    assert_eq!(printed("a/b"), r"/a\/b/");
+    assert_eq!(printed(r"a\/b"), r"/a\/b/");
+    assert_eq!(printed(r"a\\/b"), r"/a\\\/b/");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::check::Checker;
 use crate::job::Draft;
 use crate::keywords::parallel::Copy;
 use crate::names::{chain, is_template};
-use crate::problem::{Problem, code};
+use crate::problem::{MAX_PROBLEMS, Problem, code};
 use crate::source::{Mark, Sources};
 
 /// Notes needs that name no job, a template, the job itself, a later stage, or form a circle;
@@ -33,8 +33,10 @@ pub(crate) fn check_needs(
             let own = &draft.node;
             let Some(needed) = jobs.get(&*need.job) else {
                 if !is_told(check, need, *mark, names) {
-                    let possible =
-                        possible.get_or_insert_with(|| possible_needs(draft, &jobs, &order));
+                    let possible = possible.get_or_insert_with(|| {
+                        let may = check.take_comparisons(jobs.len());
+                        if may { possible_needs(draft, &jobs, &order) } else { Vec::new() }
+                    });
                     note_unknown(check, need, *mark, possible);
                 }
                 continue;
@@ -100,7 +102,7 @@ fn note_unknown(check: &mut Checker<'_>, need: &Need, mark: Mark, possible: &[&s
 
 /// Depth-first, without recursion; each circle is noted once, at the need that closes it.
 fn check_circles(check: &mut Checker<'_>, drafts: &[Draft], jobs: &BTreeMap<&str, &Draft>) -> bool {
-    let mut is_free = true;
+    let mut found = 0;
     let mut done: HashSet<&str> = HashSet::new();
     for draft in drafts {
         let mut path: Vec<(&Draft, usize)> = vec![(draft, 0)];
@@ -117,15 +119,18 @@ fn check_circles(check: &mut Checker<'_>, drafts: &[Draft], jobs: &BTreeMap<&str
             path.last_mut().expect("the loop runs while there is one").1 += 1;
             let Some(needed) = jobs.get(&*need.job).filter(|_| need.job != name) else { continue };
             if on_path.contains(&*need.job) {
-                note_circle(check, &path, &need.job, *mark);
-                is_free = false;
+                found += 1;
+                // No more are told, and the way around each may be as long as there are jobs.
+                if found <= MAX_PROBLEMS {
+                    note_circle(check, &path, &need.job, *mark);
+                }
             } else if !done.contains(&*need.job) {
                 on_path.insert(&needed.node.id);
                 path.push((needed, 0));
             }
         }
     }
-    is_free
+    found == 0
 }
 
 fn note_circle(check: &mut Checker<'_>, path: &[(&Draft, usize)], closing: &str, mark: Mark) {

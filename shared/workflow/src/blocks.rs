@@ -140,3 +140,18 @@ impl Reader<'_> {
         self.entries.push(Entry { key: name.into(), key_mark, value });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_very_many_keys_is_not_read_key_by_key() {
+        let text =
+            |keys: usize| (1..keys).map(|i| format!("k{i}:\n")).collect::<String>() + "k: [\n";
+        let recovered = recover(FileId(0), &text(MAX_BLOCKS)).unwrap();
+        assert_eq!(recovered.root.as_mapping().unwrap().entries.len(), MAX_BLOCKS);
+        assert!(recover(FileId(0), &text(MAX_BLOCKS + 1)).is_none());
+        assert!(recover(FileId(0), &text(MAX_BLOCKS + 2)).is_none());
+    }
+}

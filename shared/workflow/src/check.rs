@@ -31,6 +31,10 @@ pub(crate) struct Checker<'s> {
     meant: BTreeMap<Mark, String>,
     /// Names that may still be compared in search of the nearest.
     comparisons: usize,
+    /// Values that may still be made of those in the files; `None`: some were left out.
+    room: Option<usize>,
+    /// Values that may still be gone through to merge others into them.
+    merges: usize,
 }
 
 /// Most conditions with regular expressions, the same one counting once.
@@ -41,6 +45,14 @@ const MAX_NOTED: usize = 10 * MAX_PROBLEMS;
 
 /// Enough for any workflow that people write; ends the search in hostile ones.
 const MAX_COMPARISONS: usize = 1_000_000;
+
+/// Most values of all jobs together, and of the templates merged on the way to them; a small file
+/// can be made to hold any number.
+pub(crate) const MAX_SIZE: usize = 500_000;
+
+/// Most values gone through while merging; a long list of small templates can go through a large
+/// one any number of times.
+const MAX_MERGES: usize = 5_000_000;
 
 impl<'s> Checker<'s> {
     pub(crate) fn new(
@@ -60,7 +72,32 @@ impl<'s> Checker<'s> {
             problems,
             meant: BTreeMap::new(),
             comparisons: MAX_COMPARISONS,
+            room: Some(MAX_SIZE),
+            merges: MAX_MERGES,
         }
+    }
+
+    /// Takes room for values that templates, matrices or rules make; whether there was enough.
+    pub(crate) fn take(&mut self, values: usize) -> bool {
+        self.room = self.room.and_then(|room| room.checked_sub(values));
+        self.room.is_some()
+    }
+
+    /// Counts values gone through in a merge; whether there may be that many.
+    pub(crate) fn take_merge(&mut self, values: usize) -> bool {
+        let left = self.merges.checked_sub(values);
+        self.merges = left.unwrap_or(0);
+        if left.is_none() {
+            self.room = None;
+        }
+        left.is_some()
+    }
+
+    /// Counts names looked at to find those worth comparing; whether there may be that many.
+    pub(crate) fn take_comparisons(&mut self, names: usize) -> bool {
+        let left = self.comparisons.checked_sub(names);
+        self.comparisons = left.unwrap_or(0);
+        left.is_some()
     }
 
     pub(crate) fn has_errors(&self) -> bool {

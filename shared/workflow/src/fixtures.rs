@@ -92,7 +92,7 @@ fn good_workflows_compile_without_a_word() {
     for file in fixtures("good") {
         let compiled = compile_fixture(&file);
         assert_eq!(shown(&compiled), "", "{}", file.display());
-        assert!(compiled.graph.is_some(), "{}", file.display());
+        assert!(compiled.is_valid() && compiled.graph.is_some(), "{}", file.display());
     }
 }
 
@@ -110,7 +110,7 @@ fn bad_workflows_say_all_that_is_expected() {
     let mut differences = Vec::new();
     for file in fixtures("bad") {
         let compiled = compile_fixture(&file);
-        assert!(compiled.graph.is_none() && compiled.errors().count() > 0, "{}", file.display());
+        assert!(compiled.graph.is_none() && !compiled.is_valid(), "{}", file.display());
         differences.extend(difference(&file, &shown(&compiled)));
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
@@ -123,6 +123,7 @@ fn made() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         let lines: String = (0..count).map(line).collect();
         format!("version: v1\nstages: [ci]\n{lines}").into_bytes()
     };
+    let variables = |count: usize| (0..count).map(|i| format!("V{i}: x, ")).collect::<String>();
     let job = "build: {stage: ci, script: [make]}\n";
     let head = |rest: String| format!("version: v1\nstages: [ci]\n{job}{rest}").into_bytes();
     vec![
@@ -191,6 +192,40 @@ fn made() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 )
             }),
             ".loom/workflow.yml:503:63: WF_LIMIT /j500/rules/1/if: the conditions hold more than 500 regular expressions; use fewer",
+        ),
+        (
+            "a key has at most 1024 bytes",
+            head(format!("? {}\n: {{stage: ci}}\n", "x".repeat(1025))),
+            ".loom/workflow.yml:4:3: WF_LIMIT : a key is longer than 1024 bytes; shorten it",
+        ),
+        (
+            "an entry of a matrix has at most 100 variables",
+            head(format!(
+                "lint: {{stage: ci, script: [x], parallel: {{matrix: [{{{}}}]}}}}\n",
+                variables(101)
+            )),
+            ".loom/workflow.yml:4:52: WF_LIMIT /lint/parallel/matrix/0: a matrix entry has more than 100 variables; put those with one value into variables",
+        ),
+        (
+            "the variables of a job have at most 4 MiB together",
+            head(format!(
+                ".a:\n  variables:\n{}.b:\n  extends: .a\n  variables:\n{}lint: {{extends: .b, stage: ci, script: [x]}}\n",
+                (0..33).map(|i| format!("    V{i}: {}\n", "x".repeat(4096))).collect::<String>(),
+                (0..33)
+                    .map(|i| format!("    V{i}: {}\n", format!("$V{i}").repeat(32)))
+                    .collect::<String>(),
+            )),
+            ".loom/workflow.yml:74:10: WF_LIMIT /.b/variables/V32: the variables hold more than 4 MiB; put large values into files",
+        ),
+        (
+            "templates that are merged on the way to jobs count too",
+            many(100, &|i| match i {
+                0 => format!(".t: {{variables: {{{}}}}}\n", variables(5_000)),
+                _ => format!(
+                    ".t{i}: {{extends: .t}}\nj{i}: {{extends: .t{i}, stage: ci, script: [x]}}\n"
+                ),
+            }),
+            ".loom/workflow.yml:103:1: WF_LIMIT /j50: with templates and matrices resolved, the workflow holds more than 500000 values; split it into several workflows",
         ),
         (
             "a variable has at most 128 KiB",

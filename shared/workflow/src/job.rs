@@ -135,12 +135,21 @@ fn check_stage(check: &mut Checker<'_>, node: &Node, stage: &str, stages: &[Stri
     }
     let near = check.nearest(stage, stages.iter().map(String::as_str));
     let mut problem = Problem::error(node.mark, format!("unknown stage \"{stage}\""))
-        .fix(format!("write one of {}, or add it to stages", stages.join(", ")))
+        .fix(format!("write one of {}, or add it to stages", listed(stages)))
         .did_you_mean(near);
     if let Some(near) = near {
         problem = problem.edit(node.mark, near);
     }
     check.note(problem);
+}
+
+/// The first stages, and how many more there are.
+fn listed(stages: &[String]) -> String {
+    const FIRST: usize = 20;
+    match stages.len().checked_sub(FIRST) {
+        None | Some(0) => stages.join(", "),
+        Some(more) => format!("{} ({more} more)", stages[..FIRST].join(", ")),
+    }
 }
 
 fn scripts(check: &mut Checker<'_>, node: &mut GraphNode, fields: &Mapping) {

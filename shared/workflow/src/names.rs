@@ -27,9 +27,15 @@ pub(crate) fn is_template(name: &str) -> bool {
 
 pub(crate) use libloom_variables::is_name as is_variable;
 
+/// Longest name that is compared with others: comparing takes the square of the length.
+const COMPARED_MAX: usize = 2 * JOB_MAX;
+
 /// The nearest of `known` to `name`, if it is near enough to be meant.
 pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let length = name.chars().count();
+    if length > COMPARED_MAX {
+        return None;
+    }
     let limit = if length <= 4 { 1 } else { 2 };
     known
         .into_iter()

@@ -1,6 +1,6 @@
 //! Warnings about how jobs follow one another: needs that others imply, jobs that never get to run.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use libloom_contract::graph::{Need, Node, When};
 
@@ -20,7 +20,8 @@ pub(crate) fn warn(check: &mut Checker<'_>, drafts: &[Draft], stages: &[String])
     for draft in drafts {
         warn_implied(check, draft, &jobs, &mut steps);
     }
-    let first = stages.iter().find(|stage| drafts.iter().any(|draft| draft.node.stage == **stage));
+    let used: HashSet<&str> = drafts.iter().map(|draft| &*draft.node.stage).collect();
+    let first = stages.iter().find(|stage| used.contains(stage.as_str()));
     for draft in drafts {
         let nothing_before = match &draft.needs {
             Some(needs) => needs.is_empty(),
@@ -49,11 +50,11 @@ fn warn_implied(
     if needs.len() < 2 || draft.node.policy.when != When::OnSuccess {
         return;
     }
+    let own: HashMap<&str, (&Need, Mark)> =
+        needs.iter().map(|(need, mark)| (&*need.job, (need, *mark))).collect();
     for (need, _) in needs.iter().filter(|(need, _)| !need.optional) {
         for (name, via) in firmly_needed(&need.job, jobs, steps) {
-            let Some((other, mark)) = needs.iter().find(|(other, _)| other.job == name) else {
-                continue;
-            };
+            let Some((other, mark)) = own.get(name) else { continue };
             if jobs.get(name).is_some_and(|job| asks_for_nothing(other, &job.node)) {
                 note(check, (name, *mark), &need.job, via);
             }

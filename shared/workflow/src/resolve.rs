@@ -94,24 +94,33 @@ impl<'r> Layers<'r> {
     }
 
     /// A job with all layers below it; `None` when a template of it cannot be had.
-    pub(crate) fn job(&mut self, entry: &'r Entry) -> Option<Node> {
-        let own = self.with_parents(&entry.key, &Stratum::of(Layer::Job))?;
+    pub(crate) fn job(&mut self, check: &mut Checker<'_>, entry: &'r Entry) -> Option<Node> {
+        let own = self.with_parents(check, &entry.key, &Stratum::of(Layer::Job))?;
         Some(match &self.below {
             Some(below) => merge(below.clone(), own),
             None => own,
         })
     }
 
-    fn with_parents(&mut self, name: &str, stratum: &Stratum) -> Option<Node> {
+    fn with_parents(
+        &mut self,
+        check: &mut Checker<'_>,
+        name: &str,
+        stratum: &Stratum,
+    ) -> Option<Node> {
         let entry = *self.jobs.get(name)?;
         let mut own = without_extends(&entry.value)?;
         own.stamp(stratum);
         let mut base: Option<Node> = None;
         for (parent, _) in self.parents.get(name).cloned().unwrap_or_default() {
-            let parent = (*self.template(parent)?).clone();
+            let parent = self.template(check, parent)?;
+            let below = base.as_ref().map_or(0, Node::size);
+            if !check.take_merge(below + parent.size()) {
+                return None;
+            }
             base = Some(match base {
-                Some(base) => merge(base, parent),
-                None => parent,
+                Some(base) => merge(base, (*parent).clone()),
+                None => (*parent).clone(),
             });
         }
         Some(match base {
@@ -121,12 +130,13 @@ impl<'r> Layers<'r> {
     }
 
     /// Recursion ends: chains are no longer than the limit, or marked as impossible before.
-    fn template(&mut self, name: &'r str) -> Option<Rc<Node>> {
+    fn template(&mut self, check: &mut Checker<'_>, name: &'r str) -> Option<Rc<Node>> {
         if let Some(known) = self.templates.get(name) {
             return known.clone();
         }
         let stratum = Stratum { layer: Layer::Template, template: Some(name.into()) };
-        let made = self.with_parents(name, &stratum).map(Rc::new);
+        let made = self.with_parents(check, name, &stratum);
+        let made = made.filter(|node| check.take(node.size())).map(Rc::new);
         self.templates.insert(name, made.clone());
         made
     }
@@ -215,23 +225,25 @@ fn parents_of<'r>(
         }
     };
     let mut parents: Vec<(&str, Mark)> = Vec::new();
+    let mut seen: HashMap<&str, Mark> = HashMap::new();
+    let listed: HashSet<&str> = items.iter().filter_map(Node::as_string).collect();
     let mut all = true;
     for item in items {
         let Some(name) = check.name(item, "extends") else {
             all = false;
             continue;
         };
-        if let Some((_, first)) = parents.iter().find(|(earlier, _)| *earlier == name) {
+        if let Some(first) = seen.get(name) {
             let problem = Problem::error(item.mark, format!("\"{name}\" is extended twice"));
             check.note(problem.fix("remove one of the two").related(*first, "first extended here"));
         } else if jobs.contains_key(name) {
             parents.push((name, item.mark));
+            seen.insert(name, item.mark);
         } else {
             all = false;
-            let listed = |other: &str| items.iter().any(|item| item.as_string() == Some(other));
             let others = known.entries.iter().map(|other| &*other.key);
-            let near =
-                check.nearest(name, others.filter(|other| *other != &*entry.key && !listed(other)));
+            let free = |other: &&str| **other != *entry.key && !listed.contains(*other);
+            let near = check.nearest(name, others.filter(free));
             if known.lost.contains(name) || (near.is_none() && !check.complete) {
                 continue;
             }

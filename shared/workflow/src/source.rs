@@ -48,13 +48,28 @@ pub struct SourceFile {
     /// Files from the workflow to this one, itself last; only itself for the workflow.
     pub(crate) chain: Vec<String>,
     line_starts: Vec<usize>,
+    /// Characters before every [`STRIDE`]th byte: a line may be as long as the file.
+    counts: Vec<u32>,
 }
+
+/// Bytes between two counts of characters.
+const STRIDE: usize = 1024;
 
 impl SourceFile {
     fn new(path: String, text: String, chain: Vec<String>) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let line_starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
-        SourceFile { path, text, chain, line_starts }
+        let mut counts = vec![0];
+        for piece in text.as_bytes().chunks(STRIDE) {
+            counts.push(counts.last().copied().unwrap_or(0) + as_u32(characters(piece)));
+        }
+        SourceFile { path, text, chain, line_starts, counts }
+    }
+
+    /// Characters that begin before a byte.
+    fn characters_before(&self, offset: usize) -> usize {
+        let whole = offset / STRIDE;
+        self.counts[whole] as usize + characters(&self.text.as_bytes()[whole * STRIDE..offset])
     }
 
     /// Line and column of a byte, from 1, the column in characters.
@@ -64,9 +79,14 @@ impl SourceFile {
         if start == 0 && self.text.starts_with('\u{feff}') {
             start = '\u{feff}'.len_utf8().min(offset);
         }
-        let before = self.text.get(start..offset).unwrap_or_default();
-        (as_u32(line + 1), as_u32(before.chars().count() + 1))
+        let column = self.characters_before(offset) - self.characters_before(start) + 1;
+        (as_u32(line + 1), as_u32(column))
     }
+}
+
+/// Characters that begin in a stretch of UTF-8.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| !matches!(byte, 0x80..=0xbf)).count()
 }
 
 /// All files of a workflow, the workflow file first.
@@ -156,6 +176,17 @@ mod tests {
         let text = "\u{feff}a\n\u{feff}b";
         assert_eq!([place(text, 0), place(text, 3), place(text, 4)], [(1, 1), (1, 1), (1, 2)]);
         assert_eq!(place(text, 8), (2, 2));
+    }
+
+    #[test]
+    fn columns_are_counted_alike_in_lines_of_any_length() {
+        let text = format!("{}\n{}", "é".repeat(3000), "aé".repeat(3000));
+        let file = SourceFile::new(String::new(), text.clone(), Vec::new());
+        for (offset, _) in text.char_indices().chain([(text.len(), ' ')]) {
+            let start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
+            let column = text[start..offset].chars().count() + 1;
+            assert_eq!(file.line_and_column(offset).1 as usize, column, "{offset}");
+        }
     }
 
     #[test]

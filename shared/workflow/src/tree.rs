@@ -122,14 +122,16 @@ impl Node {
         matches!(&self.value, Value::Scalar(scalar) if scalar.style == Style::Block)
     }
 
-    /// How much it holds: a value is one, a long text more.
+    /// How much it holds, with what it replaced: a value is one, a long text more.
     pub(crate) fn size(&self) -> usize {
-        1 + match &self.value {
-            Value::Scalar(scalar) => scalar.text.len() / 64,
-            Value::Sequence(items) => items.iter().map(Node::size).sum(),
-            Value::Mapping(mapping) => mapping.iter().map(|entry| entry.value.size()).sum(),
-            Value::Empty | Value::Refused => 0,
-        }
+        let under = self.under.as_ref().map_or(0, |under| under.size());
+        1 + under
+            + match &self.value {
+                Value::Scalar(scalar) => scalar.text.len() / 64,
+                Value::Sequence(items) => items.iter().map(Node::size).sum(),
+                Value::Mapping(mapping) => mapping.iter().map(|entry| entry.value.size()).sum(),
+                Value::Empty | Value::Refused => 0,
+            }
     }
 
     /// Moves this node and all below it, of a tree just parsed, by some bytes.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use libloom_contract::graph::{Graph, Layer, Variable};
 
 use crate::assemble::{self, Frame};
-use crate::check::Checker;
+use crate::check::{Checker, MAX_SIZE};
 use crate::job::{self, Draft, Role};
 use crate::keywords::{rules, variables};
 use crate::names::{is_job, is_stage, is_template};
@@ -18,9 +18,6 @@ use crate::tree::{Entry, Kind, Mapping, Node, Stratum};
 /// Keys of the root that are no jobs.
 pub(crate) const ROOT_KEYS: &[&str] =
     &["version", "stages", "include", "workflow", "variables", "default"];
-
-/// Most values of all jobs together; a small file can be made to hold any number.
-const MAX_SIZE: usize = 500_000;
 
 /// Checks a root mapping; a graph comes out unless there was an error.
 pub(crate) fn compile(check: &mut Checker<'_>, root: Node) -> Option<Graph> {
@@ -78,7 +75,8 @@ pub(crate) fn merged_job(check: &mut Checker<'_>, root: &Node, name: &str) -> Op
     let (entries, lost) = job_entries(check, fields);
     let entry = entries.iter().find(|entry| &*entry.key == name)?;
     let known = Known { entries: &entries, lost: &lost };
-    Layers::new(check, &known, fields.get("default"), fields.entry("variables")).job(entry)
+    let mut layers = Layers::new(check, &known, fields.get("default"), fields.entry("variables"));
+    layers.job(check, entry)
 }
 
 fn version(check: &mut Checker<'_>, fields: &Mapping, root: Mark) {
@@ -232,7 +230,6 @@ fn jobs<'r>(
     stages: &[String],
 ) -> Vec<Draft> {
     let mut drafts = Vec::new();
-    let mut size = 0;
     for entry in entries {
         let kind = if is_template(&entry.key) { "template" } else { "job" };
         if let Some(own) = entry.value.as_mapping() {
@@ -243,13 +240,14 @@ fn jobs<'r>(
             continue;
         }
         // Without all its templates, what a job lacks may stand in one of them.
-        let merged = layers.job(entry);
+        let merged = layers.job(check, entry);
         let role =
             if layers.is_whole(&entry.key) && merged.is_some() { Role::Job } else { Role::Part };
         let merged = merged.unwrap_or_else(|| entry.value.clone());
         let mut draft = job::draft(check, &entry.key, entry.key_mark, &merged, role, stages);
-        size += merged.size() * draft.copies.copies.len().max(1);
-        if size > MAX_SIZE {
+        let text: usize = draft.node.variables.iter().map(|variable| variable.value.len()).sum();
+        let size = (merged.size() + text / 64) * draft.copies.copies.len().max(1);
+        if !check.take(size) {
             let message = format!(
                 "with templates and matrices resolved, the workflow holds more than {MAX_SIZE} values"
             );

@@ -22,6 +22,8 @@ pub const MAX_BYTES: usize = 4 << 20;
 pub const MAX_VALUES: usize = 250_000;
 /// Most entries of one list.
 pub const MAX_ENTRIES: usize = 10_000;
+/// Longest key, as YAML has it for those without `?`: the pointer of every problem below holds it.
+pub const MAX_KEY: usize = 1024;
 /// Deepest nesting of collections.
 pub const MAX_NESTING: usize = 64;
 
@@ -103,6 +105,9 @@ pub(crate) fn parse(file: FileId, text: &str) -> (Option<Node>, Vec<Problem>) {
             Ok((event, span)) => builder.event(event, span),
             Err(error) => return builder.stop(&error),
         }
+        if builder.frames.len() > MAX_NESTING {
+            return builder.too_deep();
+        }
         if builder.documents > 1 {
             break;
         }
@@ -128,6 +133,14 @@ enum Frame {
     },
 }
 
+impl Frame {
+    fn start(&self) -> usize {
+        match self {
+            Frame::Sequence { start, .. } | Frame::Mapping { start, .. } => *start,
+        }
+    }
+}
+
 /// A key that waits for its value.
 struct Key {
     name: Name,
@@ -136,8 +149,8 @@ struct Key {
 
 enum Name {
     Text(Box<str>),
-    /// There already: dropped with its value.
-    Repeated,
+    /// There already, or too long: dropped with its value.
+    Dropped,
     /// No key at all: what its mapping holds is not known, so nothing is said about it.
     Refused,
 }
@@ -189,6 +202,14 @@ impl<'t> Builder<'t> {
 
     fn stop(mut self, error: &ScanError) -> (Option<Node>, Vec<Problem>) {
         self.problems.push(syntax_error::describe(self.file, self.text, error));
+        (None, self.problems)
+    }
+
+    /// The parser counts collections in brackets and those without apart.
+    fn too_deep(mut self) -> (Option<Node>, Vec<Problem>) {
+        let start = self.frames.last().map_or(0, Frame::start);
+        let mark = self.mark(start, start);
+        self.limit(mark, format!("nested more than {MAX_NESTING} levels deep"), "flatten it");
         (None, self.problems)
     }
 
@@ -384,7 +405,7 @@ impl<'t> Builder<'t> {
             None => {}
             Some(Frame::Sequence { .. }) if too_many => {}
             Some(Frame::Mapping { pending, .. }) if too_many => {
-                let key = Key { name: Name::Repeated, mark: node.mark };
+                let key = Key { name: Name::Dropped, mark: node.mark };
                 *pending = if pending.is_some() { None } else { Some(key) };
             }
             Some(Frame::Sequence { items, full, .. }) => {
@@ -407,7 +428,7 @@ impl<'t> Builder<'t> {
                     Name::Text(key_text) => {
                         entries.push(Entry { key: key_text, key_mark: key.mark, value: node });
                     }
-                    Name::Repeated => {}
+                    Name::Dropped => {}
                     Name::Refused => *broken = true,
                 }
             }
@@ -421,7 +442,12 @@ impl<'t> Builder<'t> {
                 self.refuse(mark, "YAML merge keys are not allowed", "use `extends`");
                 Name::Refused
             }
-            Value::Scalar(scalar) if self.is_repeated(&scalar.text, mark) => Name::Repeated,
+            Value::Scalar(scalar) if scalar.text.len() > MAX_KEY => {
+                let message = format!("a key is longer than {MAX_KEY} bytes");
+                self.limit(mark, message, "shorten it");
+                Name::Dropped
+            }
+            Value::Scalar(scalar) if self.is_repeated(&scalar.text, mark) => Name::Dropped,
             Value::Scalar(scalar) => Name::Text(scalar.text.clone()),
             Value::Refused => Name::Refused,
             Value::Empty => {

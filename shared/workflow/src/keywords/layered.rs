@@ -2,7 +2,7 @@
 //!
 //! Only of jobs that run: a template may hold half of a circle that no job closes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use libloom_contract::graph::{Node as GraphNode, Variable};
 use libloom_variables::{circles, put};
@@ -23,16 +23,15 @@ pub(crate) fn check(check: &mut Checker<'_>, node: &GraphNode, fields: &Mapping,
     let own = fields.get("variables").and_then(Node::as_mapping).unwrap_or(&none);
     check_cycles(check, &node.variables, own);
     let layers: Vec<Vec<Above<'_>>> = of_copies(copies).chain(of_rules(fields)).collect();
+    let secrets = fields.get("secrets").and_then(Node::as_mapping).unwrap_or(&none);
+    let secrets: HashMap<&str, Mark> =
+        secrets.iter().map(|entry| (&*entry.key, entry.key_mark)).collect();
     let mut above: HashSet<&str> = HashSet::new();
     for layer in &layers {
         for (name, _, mark) in layer {
-            let secret = fields.get("secrets").and_then(Node::as_mapping);
-            if let Some(secret) =
-                secret.and_then(|secrets| secrets.entry(name)).filter(|_| above.insert(name))
-            {
-                note_overlap(check, name, secret.key_mark, *mark);
+            if let (true, Some(secret)) = (above.insert(name), secrets.get(name)) {
+                note_overlap(check, name, *secret, *mark);
             }
-            above.insert(name);
         }
         check_layer(check, &node.variables, layer);
     }
@@ -59,7 +58,8 @@ fn of_rules(fields: &Mapping) -> impl Iterator<Item = Vec<Above<'_>>> {
 
 /// Notes circles that this layer closes.
 fn check_layer(check: &mut Checker<'_>, below: &[Variable], layer: &[Above<'_>]) {
-    if !layer.iter().any(|(_, value, _)| value.contains('$')) {
+    let refers = layer.iter().any(|(_, value, _)| value.contains('$'));
+    if !refers || !check.take(below.len()) {
         return;
     }
     let mut variables = below.to_vec();

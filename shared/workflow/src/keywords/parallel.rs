@@ -2,12 +2,15 @@
 
 use crate::check::Checker;
 use crate::names::is_variable;
-use crate::problem::Problem;
+use crate::problem::{Problem, code};
 use crate::source::Mark;
 use crate::tree::{Entry, Kind, Mapping, Node};
 
 /// Most jobs that one job becomes, as in GitLab.
 pub(crate) const MAX_COPIES: usize = 200;
+
+/// Most variables of one entry of a matrix: every copy holds them all.
+const MAX_VARIABLES: usize = 100;
 
 /// One copy: what its label adds, and its variables with the place of each value.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +60,12 @@ pub(crate) fn parallel(check: &mut Checker<'_>, node: &Node) -> Copies {
             if fields.entries.is_empty() {
                 let problem = Problem::error(item.mark, "\"parallel.matrix[]\" is empty");
                 check.note(problem.fix("name at least one variable"));
+            }
+            if fields.entries.len() > MAX_VARIABLES {
+                let message = format!("a matrix entry has more than {MAX_VARIABLES} variables");
+                let problem = Problem::error(item.mark, message).code(code::LIMIT);
+                check.note(problem.fix("put those with one value into variables"));
+                continue;
             }
             copies.extend(combinations(check, fields));
         }

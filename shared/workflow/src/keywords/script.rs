@@ -1,5 +1,7 @@
 //! `script`, `before_script`, `after_script`: lists of one-line commands.
 
+use std::collections::HashMap;
+
 use libloom_contract::graph::{ScriptSection, Step};
 
 use crate::check::Checker;
@@ -66,18 +68,20 @@ fn warnings(check: &mut Checker<'_>, node: &Node, command: &str) {
 
 /// Warns where two entries begin with the same relative `cd`: they share one shell.
 pub(crate) fn warn_repeated_cd(check: &mut Checker<'_>, node: &Node) {
-    let mut seen: Vec<(&str, &Node)> = Vec::new();
+    let mut seen: HashMap<&str, &Node> = HashMap::new();
     for item in node.as_sequence().unwrap_or_default() {
         let Some(folder) = item.as_string().and_then(relative_cd) else { continue };
-        match seen.iter().find(|(earlier, _)| *earlier == folder) {
-            Some((_, first)) => {
+        match seen.get(folder) {
+            Some(first) => {
                 let message =
                     format!("\"cd {folder}\" is repeated, but all entries run in one shell");
                 let problem = Problem::warning(code::REPEATED_CD, item.mark, message)
                     .fix("remove the second cd, or use (cd … && …)");
                 check.note(problem.related(first.mark, "the shell changes folder here"));
             }
-            None => seen.push((folder, item)),
+            None => {
+                seen.insert(folder, item);
+            }
         }
     }
 }

@@ -1,11 +1,14 @@
 //! `secrets`: references to values that are resolved at run time.
 
+use std::collections::HashMap;
+
 use libloom_contract::graph::Secret;
 
 use crate::check::{Checker, inside};
 use crate::keywords::variables::note_overlap;
 use crate::names::is_variable;
 use crate::problem::{Problem, code};
+use crate::source::Mark;
 use crate::tree::{Entry, Mapping, Node};
 
 const SCHEMES: &[&str] = &["env", "keepass", "op"];
@@ -113,9 +116,11 @@ fn op(rest: &str) -> Fault {
 
 /// One name cannot be a variable and a secret of the same job.
 pub(crate) fn overlap(check: &mut Checker<'_>, secrets: &Mapping, variables: &Mapping) {
+    let variables: HashMap<&str, Mark> =
+        variables.iter().map(|entry| (&*entry.key, entry.key_mark)).collect();
     for entry in secrets.iter() {
-        if let Some(variable) = variables.entry(&entry.key) {
-            note_overlap(check, &entry.key, entry.key_mark, variable.key_mark);
+        if let Some(variable) = variables.get(&*entry.key) {
+            note_overlap(check, &entry.key, entry.key_mark, *variable);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `variables`: names, values, what lower layers add to them, and circles among them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use libloom_contract::graph::{Origin, Variable};
 use libloom_contract::variables::{Piece, pieces};
@@ -55,9 +55,13 @@ pub(crate) fn plain(check: &mut Checker<'_>, node: &Node, key: &str) -> BTreeMap
         .collect()
 }
 
+/// Most bytes of all values of one job: each may grow with every layer of templates.
+const MAX_TOGETHER: usize = 4 << 20;
+
 /// Values with the lower layers' folded in, by name.
 pub(crate) fn resolve(check: &mut Checker<'_>, fields: &Mapping) -> Vec<Variable> {
     let mut variables: Vec<Variable> = Vec::with_capacity(fields.entries.len());
+    let mut together = 0;
     for entry in fields.iter() {
         let Some(value) = folded(&entry.key, &entry.value) else { continue };
         if value.len() > MAX_VALUE {
@@ -66,6 +70,13 @@ pub(crate) fn resolve(check: &mut Checker<'_>, fields: &Mapping) -> Vec<Variable
                 Problem::error(entry.value.mark, message).code(code::LIMIT).fix("shorten it"),
             );
             continue;
+        }
+        together += value.len();
+        if together > MAX_TOGETHER {
+            let message = format!("the variables hold more than {} MiB", MAX_TOGETHER >> 20);
+            let problem = Problem::error(entry.value.mark, message).code(code::LIMIT);
+            check.note(problem.fix("put large values into files"));
+            break;
         }
         let origin = Some(origin(check.sources, &entry.value));
         variables.push(Variable { name: entry.key.to_string(), value, origin });
@@ -86,19 +97,31 @@ pub(crate) fn origin(sources: &Sources, node: &Node) -> Origin {
 /// A value in which the variable's own name stands for what the lower layer has.
 fn folded(name: &str, node: &Node) -> Option<String> {
     let text = node.as_string()?;
-    let below = node.under.as_deref().and_then(|under| folded(name, under));
+    let under = node.under.as_deref().filter(|_| refers_to(text, name));
+    let below = under.and_then(|under| folded(name, under));
     Some(match below {
         Some(below) => fold(name, text, &below),
         None => text.to_owned(),
     })
 }
 
+fn refers_to(value: &str, name: &str) -> bool {
+    let is_own = |piece| matches!(piece, Piece::Reference { name: found, .. } if found == name);
+    value.contains('$') && pieces(value).into_iter().any(is_own)
+}
+
 /// Notes circles among the variables of one job, each once, at the value of its first name that
 /// stands in `marks`.
 pub(crate) fn check_cycles(check: &mut Checker<'_>, variables: &[Variable], marks: &Mapping) {
-    for members in circles(variables) {
-        let Some(entry) = members.iter().find_map(|name| marks.entry(name)) else { continue };
-        note_cycle(check, &members, entry.value.mark);
+    let circles = circles(variables);
+    if circles.is_empty() {
+        return;
+    }
+    let places: HashMap<&str, Mark> =
+        marks.iter().map(|entry| (&*entry.key, entry.value.mark)).collect();
+    for members in circles {
+        let Some(mark) = members.iter().find_map(|name| places.get(name)) else { continue };
+        note_cycle(check, &members, *mark);
     }
 }
 
@@ -127,8 +150,10 @@ pub(crate) fn warn_useless(
     marks: &Mapping,
     elsewhere: &HashSet<&str>,
 ) {
-    for variable in variables {
-        let Some(entry) = marks.entry(&variable.name) else { continue };
+    let empty = empty(variables, elsewhere);
+    for entry in marks.iter() {
+        let at = variables.binary_search_by(|variable| variable.name.as_str().cmp(&entry.key));
+        let Some(variable) = at.ok().map(|at| &variables[at]) else { continue };
         let written = entry.value.as_string().unwrap_or_default();
         if written.is_empty() || elsewhere.contains(&*variable.name) {
             continue;
@@ -136,7 +161,7 @@ pub(crate) fn warn_useless(
         let (message, fix) = if is_reference_to(&variable.value, &variable.name) {
             let message = format!("\"{}\" expands to itself", variable.name);
             (message, "remove it: what the environment has is there without it")
-        } else if is_empty(&variable.value, variables, elsewhere, MAX_REFERENCES) {
+        } else if empty.contains(&*variable.name) {
             let message = format!("\"{}\" expands to nothing", variable.name);
             (message, "give a value to what it refers to, or write \"\"")
         } else {
@@ -146,22 +171,43 @@ pub(crate) fn warn_useless(
     }
 }
 
-/// Longest way along references that is looked at.
-const MAX_REFERENCES: usize = 10;
-
 fn is_reference_to(value: &str, name: &str) -> bool {
     matches!(pieces(value)[..], [Piece::Reference { name: found, .. }] if found == name)
 }
 
-/// Whether all that a value holds are references to variables that are empty.
-fn is_empty(value: &str, variables: &[Variable], elsewhere: &HashSet<&str>, depth: usize) -> bool {
-    let value_of = |name: &str| {
-        let at = variables.binary_search_by(|variable| (*variable.name).cmp(name)).ok()?;
-        Some(&*variables[at].value).filter(|_| !elsewhere.contains(name))
+/// Variables that hold nothing but references to others that are empty, from those that are written
+/// so on: each is looked at once for each reference to it, however they refer to one another.
+fn empty<'v>(variables: &'v [Variable], elsewhere: &HashSet<&str>) -> HashSet<&'v str> {
+    let mut open: HashMap<&str, usize> = HashMap::new();
+    let mut referring: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut found: Vec<&str> = Vec::new();
+    for variable in variables.iter().filter(|variable| !elsewhere.contains(&*variable.name)) {
+        let Some(names) = only_references(&variable.value) else { continue };
+        if names.is_empty() {
+            found.push(&variable.name);
+        }
+        open.insert(&variable.name, names.len());
+        names.into_iter().for_each(|name| referring.entry(name).or_default().push(&variable.name));
+    }
+    let mut empty: HashSet<&str> = HashSet::new();
+    while let Some(name) = found.pop() {
+        empty.insert(name);
+        for other in referring.remove(name).unwrap_or_default() {
+            let Some(left) = open.get_mut(other) else { continue };
+            *left -= 1;
+            if *left == 0 {
+                found.push(other);
+            }
+        }
+    }
+    empty
+}
+
+/// The names in a value; `None` where it holds any text.
+fn only_references(value: &str) -> Option<Vec<&str>> {
+    let name = |piece| match piece {
+        Piece::Reference { name, .. } => Some(name),
+        Piece::Text(_) => None,
     };
-    pieces(value).into_iter().all(|piece| match piece {
-        Piece::Text(_) => false,
-        Piece::Reference { name, .. } => value_of(name)
-            .is_some_and(|value| depth > 0 && is_empty(value, variables, elsewhere, depth - 1)),
-    })
+    pieces(value).into_iter().map(name).collect()
 }

@@ -131,6 +131,87 @@ const SHAPES: &[Shape] = &[
             grow("", size - 60, |i| format!("    S{i}: {{ref: \"vault://{i}\", fiel: true}}\n"));
         format!("{HEAD}a:\n  stage: ci\n  script: [x]\n  secrets:\n{secrets}")
     },
+    // Each twice the one before, and the first is empty.
+    |_, size| {
+        let fan = grow("", size - 90, |i| format!("  V{}: $V{i}$V{i}\n", i + 1));
+        format!("{HEAD}variables:\n  V0: ''\n{fan}a: {{stage: ci, script: [x]}}\n")
+    },
+    |_, size| {
+        let jobs = grow("", size / 2, |i| format!("j{i}: {{extends: .t, stage: ci}}, "));
+        format!(
+            "{{version: v1, stages: [ci], {jobs}.t: {{script: [{}]}}}}\n",
+            "x, ".repeat(size / 10)
+        )
+    },
+    |_, size| {
+        let jobs = grow("", size / 2, |i| format!("j{i}: {{stage: ci, script: [x]}}\n"));
+        let names = grow("", size / 2 - 80, |i| format!("u{i}, "));
+        format!("{HEAD}{jobs}a: {{stage: ci, script: [x], extends: [{names}]}}\n")
+    },
+    |_, size| grow(HEAD, size, |i| format!("j{i}: {{stage: ci, script: [x], needs: [u]}}\n")),
+    |_, size| {
+        let stages = grow("", (size / 2).min(60_000), |i| format!("s{i}, "));
+        let head = format!("version: v1\nstages: [{stages}]\n");
+        grow(&head, size, |i| format!("j{i}: {{stage: u{i}, script: [x]}}\n"))
+    },
+    |_, size| {
+        let name = "a".repeat(size / 2 - 40);
+        format!("version: v1\nstages: [{name}]\na: {{stage: b{name}, script: [x]}}\n")
+    },
+    |_, size| {
+        let variables = grow("", size / 2, |i| format!("V{i}: x, "));
+        let templates = grow("", size / 4, |i| format!(".t{i}: {{extends: .t}}\n"));
+        let names = grow("", size / 4 - 80, |i| format!(".t{i}, "));
+        format!(
+            "{HEAD}.t: {{variables: {{{variables}}}}}\n{templates}a: {{extends: [{names}], stage: ci, script: [x]}}\n"
+        )
+    },
+    |_, size| {
+        let variables = grow("", size - 100, |i| format!("V{i}: x, "));
+        format!("{HEAD}a: {{stage: ci, script: [x], parallel: {{matrix: [{{{variables}}}]}}}}\n")
+    },
+    |_, size| {
+        let mistakes = grow("", size / 2 - 80, |i| format!("k{i}: x, "));
+        format!(
+            "{HEAD}a: {{stage: ci, script: [x], secrets: {{? {} : {{{mistakes}}}}}}}\n",
+            "A".repeat(size / 2)
+        )
+    },
+    |rng, size| {
+        let (levels, k) = (rng.usize(2..10), rng.usize(2..8));
+        let level = |level: usize| {
+            let extends =
+                if level == 0 { String::new() } else { format!("extends: .t{}, ", level - 1) };
+            let values = grow("", size / 10 - 60, |i| {
+                format!("V{i}: \"x{}\", ", format!("$V{i}").repeat(k))
+            });
+            format!(".t{level}: {{{extends}variables: {{{values}}}}}\n")
+        };
+        let templates: String = (0..=levels).map(level).collect();
+        format!("{HEAD}{templates}a: {{extends: .t{levels}, stage: ci, script: [x]}}\n")
+    },
+    |_, size| {
+        let secrets = grow("", size / 3, |i| format!("    S{i}: {{ref: \"env://A\"}}\n"));
+        let variables = grow("", size / 3, |i| format!("    S{i}: $S{}\n", i + 1));
+        let job = format!("  stage: ci\n  secrets:\n{secrets}  variables:\n{variables}");
+        let head = format!("{HEAD}.t:\n{job}");
+        grow(&head, size, |i| format!("j{i}: {{extends: .t, script: [x]}}\n"))
+    },
+    |_, size| {
+        let variables = grow("", size / 3, |i| format!("    V{i}: x\n"));
+        let rules = grow("", size / 3, |i| format!("    - variables: {{V{i}: $V}}\n"));
+        let head = format!("{HEAD}.t:\n  variables:\n{variables}  rules:\n{rules}");
+        grow(&head, size, |i| format!("j{i}: {{extends: .t, stage: ci, script: [x]}}\n"))
+    },
+    |_, size| {
+        let steps = grow("", size / 2, |i| format!("    - cd a{i}\n"));
+        let head = format!("{HEAD}.t:\n  script:\n{steps}");
+        grow(&head, size, |i| format!("j{i}: {{extends: .t, stage: ci}}\n"))
+    },
+    |_, size| {
+        let jobs = |i| format!("j{i}: {{stage: ci, script: [x], needs: [j{}, j0]}}\n", i + 1);
+        grow(HEAD, size, jobs)
+    },
     |_, size| {
         let services =
             grow("", size - 60, |i| format!("    - {{name: s{i}, variables: {{a: 1}}}}\n"));

@@ -27,7 +27,7 @@ use rustix::time::{ClockId, clock_gettime};
 const MEMORY: u64 = 256 << 20;
 /// Most processor seconds for one input, without optimization and with all that is looked at; the
 /// system ends the child that needs more.
-const CPU: u64 = 300;
+const CPU: u64 = 60;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
