@@ -342,12 +342,12 @@ impl Told<'_> {
         match event {
             BuildEvent::Builder { builder, reason } => {
                 let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                self.note(&format!("the image is built by {builder}{because}"), json!({}))
+                self.note(&format!("the image is built by {builder}{because}"), &json!({}))
             }
             BuildEvent::StepStarted { step, name } => {
                 let hidden = self.run.redactor().text(&name).into_owned();
                 self.run.display.step(&self.node.id, "image_build".into(), &hidden);
-                self.note(&name, json!({"build_step": step, "state": "started"}))
+                self.note(&name, &json!({"build_step": step, "state": "started"}))
             }
             BuildEvent::StepFinished { step, name, duration, cached, error } => {
                 let state = match (&error, cached) {
@@ -361,7 +361,7 @@ impl Told<'_> {
                     "state": state,
                     "duration_ms": milliseconds(duration),
                 });
-                self.note(&format!("{name}: {state}{because}"), data)
+                self.note(&format!("{name}: {state}{because}"), &data)
             }
             BuildEvent::Output { channel, bytes, .. } => self.output(channel, &bytes),
             BuildEvent::Progress { what, current, total, .. } => {
@@ -373,11 +373,11 @@ impl Told<'_> {
                 self.run.display.step(&self.node.id, "image_build".into(), &format!("{what} {of}"));
                 Ok(())
             }
-            BuildEvent::Warning { text } => self.note(&format!("warning: {text}"), json!({})),
+            BuildEvent::Warning { text } => self.note(&format!("warning: {text}"), &json!({})),
         }
     }
 
-    fn note(&mut self, text: &str, data: Value) -> io::Result<()> {
+    fn note(&mut self, text: &str, data: &Value) -> io::Result<()> {
         let text = self.run.redactor().text(text).into_owned();
         let note = self.events.subject().say(EventKind::Note, text);
         let data = data.as_object().filter(|data| !data.is_empty()).cloned();

@@ -153,7 +153,7 @@ pub fn is_opaque(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::{os::unix::fs::symlink, slice};
 
     use super::*;
 
@@ -166,10 +166,10 @@ mod tests {
         fs::write(workspace.join("dist/old"), "old").unwrap();
         fs::write(layer.join("dist/new"), "new").unwrap();
         let layers = Layers::default();
-        assert_eq!(layers.mount(&workspace).unwrap().lower, [workspace.clone()]);
+        assert_eq!(layers.mount(&workspace).unwrap().lower, slice::from_ref(&workspace));
         layers.add(layer.clone(), &workspace).unwrap();
         assert!(!workspace.join("dist/new").exists());
-        assert_eq!(layers.settle(&workspace).unwrap(), [layer.clone()]);
+        assert_eq!(layers.settle(&workspace).unwrap(), slice::from_ref(&layer));
         assert_eq!(layers.mount(&workspace).unwrap().lower, [layer.clone(), workspace.clone()]);
         layers.unmount(&workspace).unwrap();
         assert!(!workspace.join("dist/new").exists());
