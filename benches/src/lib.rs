@@ -19,6 +19,7 @@ mod archive;
 mod bench;
 mod capture;
 mod check;
+mod docker;
 mod explain;
 mod jobs;
 mod measure;
@@ -43,7 +44,7 @@ use crate::{bench::Bench, programs::Programs, table::Row};
 /// A benchmark: its name on the command line, and what it does.
 type Named = (&'static str, fn(&Bench) -> io::Result<Vec<Row>>);
 
-const ALL: [Named; 12] = [
+const ALL: [Named; 13] = [
     ("start", start::run),
     ("check", check::run),
     ("jobs", jobs::run),
@@ -54,6 +55,7 @@ const ALL: [Named; 12] = [
     ("redact", redact::run),
     ("snapshot", snapshot::run),
     ("archive", archive::run),
+    ("docker", docker::run),
     ("reflink", snapshot::reflink),
     ("million", snapshot::million),
 ];

@@ -101,7 +101,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("loom-tests", &[]),
-    ("loom-benches", &["libloom-contract", "libloom-redact", "libloom-testkit"]),
+    ("loom-benches", &["libloom-contract", "libloom-engine", "libloom-redact", "libloom-testkit"]),
 ];
 
 /// What a test of any package may use besides: nothing that a user ever gets.

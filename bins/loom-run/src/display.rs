@@ -163,6 +163,11 @@ impl Display {
         self.board().phase(job_id, phase);
     }
 
+    /// A job waits for an image of which so many bytes have come.
+    pub fn pulling(&self, job_id: &str, image: &str, bytes: u64, bytes_total: u64) {
+        self.board().pulling(job_id, image, bytes, bytes_total);
+    }
+
     /// A step of a job begins; `command` as it may be shown.
     pub fn step(&self, job_id: &str, step: String, command: &str) {
         self.board().step(job_id, step, command);

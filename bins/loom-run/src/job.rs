@@ -347,7 +347,8 @@ fn summary(
     began: Option<(Timestamp, u32)>,
     duration_ms: u64,
 ) -> JobSummary {
-    let ran = began.is_some();
+    // No process needs no memory: then nobody knows.
+    let is_known = began.is_some() && execution.peak_rss_bytes > 0;
     JobSummary {
         schema_version: version::LOGS.to_string(),
         kind: "loom-job-summary".into(),
@@ -364,7 +365,7 @@ fn summary(
         started_at: began.map(|(started_at, _)| started_at),
         finished_at: Timestamp::now(),
         duration_ms,
-        cpu_ms: ran.then_some(execution.cpu_ms),
-        peak_rss_bytes: ran.then_some(execution.peak_rss_bytes),
+        cpu_ms: is_known.then_some(execution.cpu_ms),
+        peak_rss_bytes: is_known.then_some(execution.peak_rss_bytes),
     }
 }

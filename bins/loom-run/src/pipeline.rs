@@ -396,7 +396,8 @@ fn add_usage(executor: &mut ExecutorReceipt, result: &JobResult) {
 }
 
 fn entry(run: &Run, node: &Node, result: &JobResult) -> JobEntry {
-    let ran = result.attempts > 0;
+    // No process needs no memory: then nobody knows.
+    let is_known = result.attempts > 0 && result.peak_rss_bytes > 0;
     JobEntry {
         job_id: node.id.clone(),
         label: (node.label != node.id).then(|| node.label.clone()),
@@ -405,8 +406,8 @@ fn entry(run: &Run, node: &Node, result: &JobResult) -> JobEntry {
         reason: result.verdict.reason,
         duration_ms: result.duration_ms,
         attempts: result.attempts,
-        cpu_ms: ran.then_some(result.cpu_ms),
-        peak_rss_bytes: ran.then_some(result.peak_rss_bytes),
+        cpu_ms: is_known.then_some(result.cpu_ms),
+        peak_rss_bytes: is_known.then_some(result.peak_rss_bytes),
         manifest_path: run.logs.relative(&run.logs.job(&node.id).manifest()),
     }
 }

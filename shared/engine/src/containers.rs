@@ -90,6 +90,8 @@ pub struct ContainerSpec {
     pub network: Option<String>,
     /// Further names in that network, which must be one of ours.
     pub aliases: Vec<String>,
+    /// Further lines of `/etc/hosts`, as `NAME:ADDRESS`.
+    pub hosts: Vec<String>,
     /// Limits.
     pub limits: Limits,
     /// How often the image's healthcheck is run, in milliseconds; absent: as the image says.
@@ -138,6 +140,19 @@ pub struct State {
     pub health: Health,
     /// The healthcheck's command, as the image says; empty: none.
     pub health_command: Vec<String>,
+}
+
+impl State {
+    fn ended(exit_code: i64) -> Self {
+        State {
+            is_running: false,
+            exit_code,
+            was_out_of_memory: false,
+            error: String::new(),
+            health: Health::None,
+            health_command: Vec::new(),
+        }
+    }
 }
 
 /// A command to run in a running container.
@@ -227,7 +242,13 @@ impl Engine {
     /// See [`EngineError`].
     pub async fn inspect(&self, id: &str) -> Result<State, EngineError> {
         let call = self.docker.inspect_container(id, None);
-        let found = self.ask("inspected a container", call).await?;
+        let found = match self.ask("inspected a container", call).await {
+            // Podman's word for one that has ended and is not cleaned up yet.
+            Err(EngineError::Strange { message, .. }) if message.contains("`stopped`") => {
+                return Ok(State::ended(self.wait(id).await?));
+            }
+            found => found?,
+        };
         let state = found.state.unwrap_or_default();
         let health = match state.health.and_then(|health| health.status) {
             Some(HealthStatusEnum::STARTING) => Health::Starting,
@@ -244,6 +265,19 @@ impl Engine {
             health,
             health_command: check.unwrap_or_default(),
         })
+    }
+
+    /// The container's address in a network, such as `10.88.0.2`.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub async fn address_in(&self, id: &str, network: &str) -> Result<Option<String>, EngineError> {
+        let call = self.docker.inspect_container(id, None);
+        let found = self.ask("inspected a container", call).await?;
+        let networks = found.network_settings.and_then(|settings| settings.networks);
+        let endpoint = networks.and_then(|mut networks| networks.remove(network));
+        let address = endpoint.and_then(|endpoint| endpoint.ip_address);
+        Ok(address.filter(|address| !address.is_empty()))
     }
 
     /// Sends a signal, such as `KILL`, to a container's first process; fine if it has ended.
@@ -388,6 +422,7 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         // Equal to `memory`: no swap on top of it.
         memory_swap: signed(memory_bytes),
         pids_limit: signed(pids),
+        extra_hosts: Some(spec.hosts.clone()).filter(|hosts| !hosts.is_empty()),
         shm_size: signed(shm_size_bytes),
         ..HostConfig::default()
     };

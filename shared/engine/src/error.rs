@@ -101,6 +101,14 @@ pub enum EngineError {
         /// What the engine said.
         message: String,
     },
+    /// It said something that no engine known says.
+    #[error("cannot understand what the Docker daemon said while Loom {what}: {message}")]
+    Strange {
+        /// What was being done.
+        what: String,
+        /// What is wrong.
+        message: String,
+    },
     /// Everything else that it refused.
     #[error("{message}")]
     Refused {
@@ -128,6 +136,9 @@ impl EngineError {
                 Self::of_answer(status_code, message)
             }
             ApiError::DockerStreamError { error } => Self::of_answer(0, error),
+            ApiError::JsonDataError { message, .. } => {
+                EngineError::Strange { what: what.into(), message }
+            }
             ApiError::RequestTimeoutError => EngineError::Timeout { what: what.into() },
             ApiError::SocketNotFoundError(path) => EngineError::Unavailable {
                 address: address.into(),

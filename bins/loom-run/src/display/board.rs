@@ -115,6 +115,14 @@ impl Board {
         job.line.clear();
     }
 
+    /// A job waits for an image of which so many bytes have come.
+    pub fn pulling(&mut self, job_id: &str, image: &str, bytes: u64, bytes_total: u64) {
+        let Some(job) = self.running(job_id) else { return };
+        job.doing = "pull".into();
+        let [bytes, bytes_total] = [bytes, bytes_total].map(size);
+        job.line = format!("{image}: {bytes} of {bytes_total}").into_bytes();
+    }
+
     /// A step of a job begins.
     pub fn step(&mut self, job_id: &str, step: String, command: &str) {
         let Some(job) = self.running(job_id) else { return };

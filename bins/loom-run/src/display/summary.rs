@@ -344,8 +344,12 @@ impl Table {
         line.push_str(&status.to_string());
         let note = match &row.took {
             Some(took) => {
-                let [time, cpu] = [took.time, took.cpu].map(duration);
-                let peak = memory(took.peak_bytes, self.unknown_below);
+                let time = duration(took.time);
+                // A container's usage is not known once it has ended.
+                let [cpu, peak] = match took.peak_bytes {
+                    0 => [String::new(), String::new()],
+                    bytes => [duration(took.cpu), memory(bytes, self.unknown_below)],
+                };
                 let took = self.took([&time, &cpu, &peak]);
                 taken += took.len();
                 line.push_str(&took);

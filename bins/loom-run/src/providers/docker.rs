@@ -38,6 +38,7 @@ use libloom_contract::{
 };
 use libloom_engine::{
     Address, DockerConfig, Engine, EngineError, Surroundings,
+    images::PullProgress,
     owner::{Labels, Owner},
 };
 use tokio::{
@@ -161,9 +162,14 @@ impl Docker {
     ///
     /// # Errors
     /// It is missing and must not or cannot be pulled.
-    pub async fn image(&self, engine: &Engine, wish: &Wish) -> Result<Found, Trouble> {
+    pub async fn image(
+        &self,
+        engine: &Engine,
+        wish: &Wish,
+        tell: impl Fn(&PullProgress),
+    ) -> Result<Found, Trouble> {
         let begun = self.begun.get().expect("an engine is there");
-        begun.images.get(engine, &self.surroundings, wish).await
+        begun.images.get(engine, &self.surroundings, wish, tell).await
     }
 
     /// Variables of the proxies that Docker's configuration names for containers.

@@ -7,11 +7,16 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use libloom_contract::graph::{Graph, Image, Node};
+use libloom_contract::{
+    Reason,
+    graph::{Graph, Image, Node},
+};
 use libloom_engine::{
     Engine, EngineError,
     containers::{ContainerSpec, Limits, Mount as EngineMount, Source},
+    images::PullProgress,
     owner::Labels,
+    reaper::HELPER_IMAGE,
 };
 
 use super::{
@@ -20,9 +25,10 @@ use super::{
     layers::Layers,
     made::Made,
     options::{Mount, Seed},
+    services::Joined,
     taken::{send, send_file},
     text_of,
-    workspace::{Provided, is_written_beside, provide},
+    workspace::{Provided, TOO_LONG, is_written_beside, provide},
 };
 use crate::run::Run;
 
@@ -53,7 +59,10 @@ impl Making<'_> {
     /// # Errors
     /// It is missing and cannot be pulled.
     pub async fn image(&self, engine: &Engine, wish: &Wish) -> Result<Found, Trouble> {
-        self.run.docker.image(engine, wish).await
+        let tell = |now: &PullProgress| {
+            self.run.display.pulling(&self.node.id, &wish.reference, now.bytes, now.bytes_total);
+        };
+        self.run.docker.image(engine, wish, tell).await
     }
 
     /// How the volume gets its files, as far as that can be told before it is tried.
@@ -93,8 +102,8 @@ pub struct Wanted<'a> {
     pub command: Vec<String>,
     /// Files that it sees.
     pub inputs: Vec<Input>,
-    /// The network of the job's services, if it has any.
-    pub network: Option<String>,
+    /// How it reaches the job's services, if there are any.
+    pub joined: Option<Joined>,
 }
 
 /// A container that was made for a job.
@@ -130,6 +139,10 @@ impl Container {
             // Without one the image's own would run in place of the shell.
             None => (vec![wanted.command[0].clone()], wanted.command[1..].to_vec()),
         };
+        let (network, hosts) = match wanted.joined {
+            Some(Joined { network, hosts }) => (Some(network), hosts),
+            None => (image.network.clone(), Vec::new()),
+        };
         let spec = ContainerSpec {
             name,
             image: wanted.image.info.id.clone(),
@@ -140,7 +153,8 @@ impl Container {
             working_dir: Some(WORKSPACE.into()),
             user: user(&image, job.workspace).map_err(|error| no_workspace(&error))?,
             labels: job.labels.to_map(),
-            network: wanted.network.or(image.network),
+            network,
+            hosts,
             limits: limits(job.node),
             ..ContainerSpec::default()
         };
@@ -166,7 +180,10 @@ impl Container {
         loop {
             let tried = self.seed_once(job, seed, made).await;
             let Err(trouble) = tried else { return Ok(()) };
-            let Some(next) = self.next_seed(job, seed) else { return Err(trouble) };
+            let next = Some(()).filter(|()| is_about_files(&trouble));
+            let Some(next) = next.and_then(|()| self.next_seed(job, seed)) else {
+                return Err(trouble);
+            };
             self.remove_workspace(job, made).await?;
             seed = next;
         }
@@ -283,6 +300,14 @@ impl Container {
         self.seed(job, next, made).await?;
         Ok(true)
     }
+}
+
+/// Whether an engine that sees other files than this machine, or mounts less than others, may be
+/// the reason: then another way to the workspace may do.
+fn is_about_files(trouble: &Trouble) -> bool {
+    let words = ["mount", "bind source path", "no such file or directory", HELPER_IMAGE, TOO_LONG];
+    trouble.reason != Reason::ProviderUnavailable
+        && words.iter().any(|word| trouble.message.contains(word))
 }
 
 /// The container cannot be made or started, in words that tell the common causes.

@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use libloom_contract::{
@@ -11,7 +13,7 @@ use libloom_contract::{
 };
 use libloom_engine::{
     DockerConfig, Engine, EngineError, Surroundings,
-    images::{ImageInfo, Pull, STALL_TIME},
+    images::{ImageInfo, Pull, PullProgress, STALL_TIME},
 };
 use tokio::{runtime::Runtime, sync::OnceCell};
 
@@ -61,12 +63,20 @@ pub struct Found {
     pub was_pulled: bool,
 }
 
-type Cell = Arc<OnceCell<Result<Found, Trouble>>>;
+/// How often who waits for a pull is told how far it is.
+const TELL: Duration = Duration::from_millis(200);
+
+/// An image that was asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    found: OnceCell<Result<Found, Trouble>>,
+    progress: Mutex<Option<PullProgress>>,
+}
 
 /// All images that were asked for.
 #[derive(Debug, Default)]
 pub struct Images {
-    cells: Mutex<HashMap<Wish, Cell>>,
+    asked: Mutex<HashMap<Wish, Arc<Asked>>>,
 }
 
 impl Images {
@@ -83,13 +93,14 @@ impl Images {
         let wishes: Vec<Wish> = Wish::all_of(node).collect();
         runtime.spawn(async move {
             let Ok(engine) = connected(&engine, &surroundings).await else { return };
-            let all = wishes.iter().map(|wish| images.get(&engine, &surroundings, wish));
+            let all = wishes.iter().map(|wish| images.get(&engine, &surroundings, wish, |_| {}));
             // Whoever needs one hears why it is not there.
             drop(futures_util::future::join_all(all).await);
         });
     }
 
-    /// The image; pulled where it is missing and may be.
+    /// The image; pulled where it is missing and may be. How far that is, whoever began it, is told
+    /// now and then.
     ///
     /// # Errors
     /// It is missing and must not or cannot be pulled.
@@ -98,16 +109,33 @@ impl Images {
         engine: &Engine,
         surroundings: &Surroundings,
         wish: &Wish,
+        tell: impl Fn(&PullProgress),
     ) -> Result<Found, Trouble> {
-        let cell = {
-            let mut cells = self.cells.lock().expect("no thread panics while it holds the lock");
-            cells.entry(wish.clone()).or_default().clone()
+        let asked = {
+            let mut asked = self.asked.lock().expect("no thread panics while it holds the lock");
+            asked.entry(wish.clone()).or_default().clone()
         };
-        cell.get_or_init(|| find(engine, surroundings, wish)).await.clone()
+        let progress = &asked.progress;
+        let mut found =
+            pin!(asked.found.get_or_init(|| find(engine, surroundings, wish, progress)));
+        loop {
+            tokio::select! {
+                found = &mut found => return found.clone(),
+                () = tokio::time::sleep(TELL) => {
+                    let now = progress.lock().expect("no thread panics while it holds the lock");
+                    now.iter().for_each(&tell);
+                }
+            }
+        }
     }
 }
 
-async fn find(engine: &Engine, surroundings: &Surroundings, wish: &Wish) -> Result<Found, Trouble> {
+async fn find(
+    engine: &Engine,
+    surroundings: &Surroundings,
+    wish: &Wish,
+    progress: &Mutex<Option<PullProgress>>,
+) -> Result<Found, Trouble> {
     let Wish { reference, platform, policy } = wish;
     let failed = |error: &EngineError| Trouble::new(format_args!("image `{reference}`"), error);
     let platform = platform.as_deref();
@@ -133,7 +161,9 @@ async fn find(engine: &Engine, surroundings: &Surroundings, wish: &Wish) -> Resu
     let credentials = credentials.map_err(|error| failed(&error))?;
     let pull = Pull { image: reference, platform, credentials, stall: STALL_TIME };
     engine
-        .pull(&pull, &mut |_| {})
+        .pull(&pull, &mut |now| {
+            *progress.lock().expect("no thread panics while it holds the lock") = Some(now.clone());
+        })
         .await
         .map_err(|error| Trouble::new("image pull failed", &error))?;
     let found = engine.image(reference, platform).await.map_err(|error| failed(&error))?;

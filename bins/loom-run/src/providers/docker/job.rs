@@ -24,7 +24,7 @@ use super::{
     labels,
     made::Made,
     options::{Mount, Sync},
-    services::{self, LINES_KEPT, Sidecar},
+    services::{self, Joined, LINES_KEPT, Sidecar},
     shell::{self, Limits, Start},
     suffix, taken,
     workspace::{make_private, overlay_folder},
@@ -57,7 +57,8 @@ pub fn prepare(
 ) -> io::Result<Result<Ready, Verdict>> {
     let Attempt { run, node, .. } = *attempt;
     let mut made = Made { labels: labels(run, &node.id), ..Made::default() };
-    let image = match image(run, node) {
+    let making = making(attempt, workspace);
+    let image = match image(&making) {
         Ok(image) => image,
         Err(trouble) => return Ok(Err(trouble.verdict())),
     };
@@ -69,9 +70,8 @@ pub fn prepare(
     };
     ready.scripts = crate::execution::scripts(node, &ready)?;
     let command = command(&mut ready, log)?;
-    let making = making(attempt, workspace);
-    let network = match services(&making, &ready, &mut made, log)? {
-        Ok(network) => network,
+    let joined = match services(&making, &ready, &mut made, log)? {
+        Ok(joined) => joined,
         Err(verdict) => {
             give_up(run, workspace, made, log, events)?;
             return Ok(Err(verdict));
@@ -82,7 +82,7 @@ pub fn prepare(
         environment: in_pairs(&ready.environment, run.docker.proxies()),
         command,
         inputs: ready.inputs.clone(),
-        network,
+        joined,
     };
     let made_for = &mut made;
     let container = run
@@ -119,13 +119,13 @@ fn give_up(
     Ok(())
 }
 
-/// Starts the job's services, in a section of their own; the name of their network.
+/// Starts the job's services, in a section of their own.
 fn services(
     making: &Making<'_>,
     ready: &Ready,
     made: &mut Made,
     log: &mut JobLog<'_>,
-) -> io::Result<Result<Option<String>, Verdict>> {
+) -> io::Result<Result<Option<Joined>, Verdict>> {
     if making.node.services.is_empty() {
         return Ok(Ok(None));
     }
@@ -149,10 +149,10 @@ fn making<'a>(attempt: &'a Attempt<'_>, workspace: &'a Path) -> Making<'a> {
     Making { run, graph, node, workspace, suffix, labels: labels(run, &node.id) }
 }
 
-fn image(run: &Run, node: &Node) -> Result<Found, Trouble> {
-    let wish = Wish::of_job(node)
+fn image(making: &Making<'_>) -> Result<Found, Trouble> {
+    let wish = Wish::of_job(making.node)
         .ok_or_else(|| Trouble::section("`image.build` is not built yet: name an image"))?;
-    run.docker.with(|engine| async move { run.docker.image(&engine, &wish).await })
+    making.run.docker.with(|engine| async move { making.image(&engine, &wish).await })
 }
 
 /// What the image sets is around the job's own variables; nothing of the host is.
@@ -352,7 +352,7 @@ async fn keep_logs(
     sidecars: &[Sidecar],
 ) -> Vec<String> {
     let mut errors = Vec::new();
-    for Sidecar { name, id } in sidecars {
+    for Sidecar { name, id, .. } in sidecars {
         let path = job.section(Section::Services).service_log(name);
         let written = match engine.logs(id, LINES_KEPT).await {
             Ok(text) => {

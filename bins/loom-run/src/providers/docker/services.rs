@@ -13,7 +13,7 @@ use libloom_contract::{
     variables,
 };
 use libloom_engine::{
-    Engine,
+    Engine, Flavour,
     containers::{ContainerSpec, ExecSpec, Health, State},
 };
 use libloom_record::events::EventLog;
@@ -35,6 +35,15 @@ const LINES: usize = 20;
 /// Lines of a service that are kept.
 pub const LINES_KEPT: usize = 100_000;
 
+/// How a job reaches its services.
+#[derive(Debug, Default)]
+pub struct Joined {
+    /// The network of all of them.
+    pub network: String,
+    /// Names that the network does not resolve, as `NAME:ADDRESS`.
+    pub hosts: Vec<String>,
+}
+
 /// A service that was started.
 #[derive(Clone, Debug)]
 pub struct Sidecar {
@@ -42,9 +51,11 @@ pub struct Sidecar {
     pub name: String,
     /// Its container.
     pub id: String,
+    /// Names by which it is reached.
+    pub aliases: Vec<String>,
 }
 
-/// Starts the services of a job and waits until they are ready; the name of their network.
+/// Starts the services of a job and waits until they are ready.
 ///
 /// # Errors
 /// One cannot be started or does not become ready; what was made is in `made` all the same.
@@ -54,7 +65,7 @@ pub async fn start(
     values: &HashMap<String, String>,
     events: &mut EventLog,
     made: &mut Made,
-) -> Result<String, Trouble> {
+) -> Result<Joined, Trouble> {
     if job.node.image.as_ref().is_some_and(|image| image.network.is_some()) {
         let message = "a job with `services` has a network of its own: remove `image.network`";
         return Err(Trouble::section(message));
@@ -83,7 +94,30 @@ pub async fn start(
             Event { data: data.as_object().cloned(), duration_ms: Some(duration_ms), ..note };
         events.append(note).map_err(|error| unrecorded(&error))?;
     }
-    Ok(network)
+    let hosts = hosts(engine, &sidecars, &network).await?;
+    Ok(Joined { network, hosts })
+}
+
+/// Podman resolves names only where a plugin for that is installed, so the job gets to know them.
+async fn hosts(
+    engine: &Engine,
+    sidecars: &[Sidecar],
+    network: &str,
+) -> Result<Vec<String>, Trouble> {
+    let mut hosts = Vec::new();
+    for Sidecar { name, id, aliases } in
+        sidecars.iter().filter(|_| engine.flavour == Flavour::Podman)
+    {
+        let address = engine.address_in(id, network).await;
+        let address =
+            address.map_err(|error| Trouble::new(format_args!("service `{name}`"), &error))?;
+        hosts.extend(
+            address
+                .iter()
+                .flat_map(|address| aliases.iter().map(move |alias| format!("{alias}:{address}"))),
+        );
+    }
+    Ok(hosts)
 }
 
 fn unrecorded(error: &io::Error) -> Trouble {
@@ -154,7 +188,7 @@ async fn launch(
     let id = engine.create_container(&spec).await;
     let id = id.map_err(|error| of_service(cannot("create", &error)))?;
     engine.start(&id).await.map_err(|error| of_service(cannot("start", &error)))?;
-    Ok(Sidecar { name, id })
+    Ok(Sidecar { name, id, aliases: spec.aliases })
 }
 
 async fn wait_until_ready(
@@ -163,7 +197,7 @@ async fn wait_until_ready(
     service: &Service,
 ) -> Result<(), Trouble> {
     let began = Instant::now();
-    let Sidecar { name, id } = sidecar;
+    let Sidecar { name, id, .. } = sidecar;
     loop {
         let failed = |error| Trouble::new(format_args!("service `{name}`"), &error);
         let state = engine.inspect(id).await.map_err(failed)?;

@@ -30,6 +30,9 @@ use super::{
 };
 use crate::run::Run;
 
+/// Why there is no overlay where its options do not fit.
+pub const TOO_LONG: &str = "the paths are too long for an overlay";
+
 /// How a job's container gets the workspace.
 #[derive(Debug, Default)]
 pub struct Provided {
@@ -140,8 +143,7 @@ async fn overlay(job: &Making<'_>, engine: &Engine, made: &mut Made) -> Result<P
     made.is_laid = true;
     let lower: Vec<&Path> = below.lower.iter().map(PathBuf::as_path).collect();
     let options = Overlay { lower: &lower, upper: &upper, work: &work }.options();
-    let options =
-        options.ok_or_else(|| Trouble::section("the paths are too long for an overlay"))?;
+    let options = options.ok_or_else(|| Trouble::section(TOO_LONG))?;
     let mount = create_volume(job, engine, Some((&folder, &options)), made).await?;
     made.is_brought_back = job.run.docker.options.sync == Sync::Full;
     let overlay = Some(Laid { folder, below });
