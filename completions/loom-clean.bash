@@ -23,12 +23,16 @@ _loom__clean() {
 
     case "${cmd}" in
         loom__clean)
-            opts="-q -v -h -V --dry-run --quiet --verbose --color --help --version"
+            opts="-q -v -h -V --dry-run --workspace --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0

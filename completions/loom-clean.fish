@@ -1,3 +1,4 @@
+complete -c loom-clean -l workspace -d 'Remove this workspace of a snapshot, and only that, by a container: how `loom snapshot` removes what its user may not' -r -F
 complete -c loom-clean -l color -d 'When to colour' -r -f -a "auto\t''
 always\t''
 never\t''"

@@ -62,6 +62,14 @@ pub(crate) fn prune(args: &PruneArgs, context: &Context) -> Result<u8, Failure> 
     let sizes: Vec<u64> = records.all.iter().map(measure).collect();
     let (chosen, rest) = choose(args, &records.all, &sizes, Timestamp::now());
     let leftovers = leftovers(&records);
+    // Before the records: what a container has to remove must be named by one.
+    for leftover in &leftovers {
+        if !args.dry_run {
+            remove_folder(leftover, context)
+                .or_could_not(format_args!("cannot remove `{}`", leftover.display()))?;
+        }
+        context.console.out(&leftover.to_string_lossy())?;
+    }
     let mut bytes = 0;
     for known in &chosen {
         if !args.dry_run {
@@ -75,13 +83,6 @@ pub(crate) fn prune(args: &PruneArgs, context: &Context) -> Result<u8, Failure> 
             bytes += measured.map_or(0, |(_, size)| *size).max(known.bytes());
             context.console.out(&known.record.path)?;
         }
-    }
-    for leftover in &leftovers {
-        if !args.dry_run {
-            remove_folder(leftover, context)
-                .or_could_not(format_args!("cannot remove `{}`", leftover.display()))?;
-        }
-        context.console.out(&leftover.to_string_lossy())?;
     }
     if !args.dry_run {
         records.remove_cut_short().or_could_not("cannot remove a half-written record")?;

@@ -259,7 +259,8 @@ fn hint_at_absence(address: &str, cause: &str, kind: io::ErrorKind) -> &'static 
 /// An error and what it came from, once each.
 fn causes(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = chain(error).map(ToString::to_string).collect();
-    texts.dedup();
+    // Some repeat what is below them.
+    texts.dedup_by(|text, above| above.ends_with(text.as_str()));
     texts.join(": ")
 }
 
