@@ -302,7 +302,11 @@ fn a_job_whose_time_is_up_ends_with_all_its_processes(engine: &Engine) {
             (&manifest["status"], &manifest["reason"]),
             (&"failure".into(), &"timeout".into())
         );
-        assert_eq!(said(&ran, 1), "told\ntold\n", "TERM reaches every process, and each has its time");
+        assert_eq!(
+            said(&ran, 1),
+            "told\ntold\n",
+            "TERM reaches every process, and each has its time"
+        );
     });
 }
 
