@@ -253,7 +253,7 @@ fn going(repo: &Repo<'_>, entry: &str, keys: &str) -> Child {
 fn wait_until_running(engine: &Engine, repo: &Repo<'_>) {
     wait_until("the container runs and said something", LIMIT, || {
         let mut find = repo.program("grep");
-        find.args(["-rqs", "--include=events.jsonl", "here", "--"])
+        find.args(["-rqs", "--include=events.jsonl", "\"text\":\"here", "--"])
             .arg(repo.runtime().join("logs"));
         !left(engine, repo).is_empty() && find.status().unwrap().success()
     });

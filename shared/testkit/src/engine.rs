@@ -108,12 +108,11 @@ impl Engine {
         objects.collect()
     }
 
-    /// Removes a container, running or not, a network or a volume; fine if it is gone.
-    pub fn remove(&self, object: &Object) {
+    /// Removes a container, running or not, a network or a volume; whether it is gone.
+    pub fn remove(&self, object: &Object) -> bool {
         let path = format!("/{}/{}?force=1&v=1", object.kind, object.id);
-        let (status, body) = self.ask("DELETE", &path, b"");
-        let said = String::from_utf8_lossy(&body);
-        assert!(status < 300 || status == 404, "cannot remove {object:?}: {status} {said}");
+        let (status, _) = self.ask("DELETE", &path, b"");
+        status < 300 || status == 404
     }
 
     /// What runs of Loom in repositories below `folder` left.

@@ -33,7 +33,7 @@ pub enum Fault {
     /// The connection is closed before the engine sees the request.
     Kill,
     /// The connection is closed after so many bytes of the answer; 0: the engine has done what
-    /// was asked, or is about to, and the client is not told.
+    /// was asked, and the client is not told.
     Cut(usize),
     /// The connection is closed in the middle of a frame of an attached stream: after so many
     /// whole frames, the header of the next, and half of what it announces.
@@ -262,7 +262,8 @@ impl Shared {
     ) -> io::Result<()> {
         match fault {
             Some(Fault::Cut(bytes)) => {
-                wire::copy_some(engine, client, *bytes)?;
+                let first = wire::first_byte(engine)?;
+                wire::copy_cut(first, engine, client, *bytes)?;
                 took_effect();
                 engine.close();
                 client.close();

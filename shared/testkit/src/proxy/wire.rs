@@ -106,6 +106,25 @@ pub(super) fn copy_some(from: &Stream, mut to: &Stream, bytes: usize) -> io::Res
     Ok(())
 }
 
+/// Waits until an answer begins.
+pub(super) fn first_byte(mut from: &Stream) -> io::Result<[u8; 1]> {
+    let mut byte = [0];
+    from.read_exact(&mut byte)?;
+    Ok(byte)
+}
+
+/// Copies this many bytes, the first of which was read before.
+pub(super) fn copy_cut(
+    first: [u8; 1],
+    from: &Stream,
+    mut to: &Stream,
+    bytes: usize,
+) -> io::Result<()> {
+    let Some(rest) = bytes.checked_sub(1) else { return Ok(()) };
+    to.write_all(&first)?;
+    copy_some(from, to, rest)
+}
+
 /// Copies one byte as another.
 pub(super) fn corrupt_one(mut from: &Stream, mut to: &Stream) -> io::Result<()> {
     let mut byte = [0];
