@@ -62,7 +62,10 @@ fn has_image(engine: &Engine, image: &str) -> bool {
     engine.ask("GET", &format!("/images/{image}/json"), b"").0 == 200
 }
 
-on_engines!(a_job_runs_in_the_image_that_it_builds);
+on_engines!(
+    a_job_runs_in_the_image_that_it_builds,
+    "podman cannot: `POST /build` answers `history lists 2 non-empty layers, but we have 3` (4.3)"
+);
 fn a_job_runs_in_the_image_that_it_builds(engine: &Engine) {
     with_image(engine, |repo, image| {
         let fresh = fresh(image);

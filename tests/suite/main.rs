@@ -16,7 +16,6 @@ mod completions;
 mod contract;
 mod dispatch;
 mod docker_build;
-mod docker_faults;
 mod docker_job;
 mod docker_leftovers;
 mod docker_proxy;

@@ -57,7 +57,7 @@ impl Files {
     pub fn write_mode(&self, name: &str, value: &[u8], mode: u32) -> io::Result<PathBuf> {
         let path = self.path(name);
         let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(mode | 0o200);
+        let options = options.write(true).create(true).truncate(true).mode(mode);
         let written = options.open(&path).and_then(|mut file| file.write_all(value));
         written.map_err(|error| named(&path, &error))?;
         Ok(path)

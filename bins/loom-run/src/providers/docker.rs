@@ -89,7 +89,13 @@ impl Trouble {
 
     /// The outcome that it is.
     pub fn verdict(&self) -> Verdict {
-        Verdict::failure(self.reason, self.message.clone())
+        let message = self.message.clone();
+        match self.reason {
+            Reason::Interrupt | Reason::Interrupted | Reason::FailFast => {
+                Verdict::cancelled(self.reason, message)
+            }
+            reason => Verdict::failure(reason, message),
+        }
     }
 }
 
@@ -269,6 +275,26 @@ async fn connected(
         Engine::connect(&address).await.map_err(|error| Trouble::new("", &error))
     };
     cell.get_or_init(connect).await.clone()
+}
+
+/// Makes something for a job that is not running yet, unless the run is to end meanwhile.
+///
+/// # Errors
+/// What `making` says, or that the run is to end; what was made by then may be anything.
+pub async fn unless_cancelled<T>(
+    run: &Run,
+    making: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    let mut wishes = run.docker.begun().expect("an engine is there").wishes.clone();
+    tokio::select! {
+        biased;
+        made = making => made,
+        _ = wishes.wait_for(|level| *level > Level::None) => {
+            // An answer that was not waited for may still make something.
+            run.docker.has_left.store(true, Ordering::Relaxed);
+            Err(Trouble { reason: run.cancel_reason(), message: run.cancel_message() })
+        }
+    }
 }
 
 /// A job is about to work in the run's workspace itself: what finished jobs left is to be there.

@@ -27,7 +27,7 @@ use super::{
     options::{Mount, Sync},
     services::{self, Joined, LINES_KEPT, Sidecar},
     shell::{self, Limits, Start},
-    suffix, taken,
+    suffix, taken, unless_cancelled,
     workspace::{make_private, overlay_folder},
 };
 use crate::{
@@ -93,9 +93,9 @@ pub fn prepare(
         joined,
     };
     let made_for = &mut made;
-    let container = run
-        .docker
-        .with(|engine| async move { Container::make(&making, &engine, wanted, made_for).await });
+    let container = run.docker.with(|engine| async move {
+        unless_cancelled(run, Container::make(&making, &engine, wanted, made_for)).await
+    });
     match container {
         Ok(container) => {
             events.append(described(events, run, &image, &container))?;
@@ -140,7 +140,8 @@ fn services(
     let values: HashMap<String, String> = ready.environment.all.iter().map(in_text).collect();
     let started = log.section(Section::Services, |_, events| {
         let started = making.run.docker.with(|engine| async move {
-            services::start(making, &engine, &values, events, made).await
+            let started = services::start(making, &engine, &values, events, made);
+            unless_cancelled(making.run, started).await
         });
         Ok(started.map_err(|trouble| trouble.verdict()))
     })?;
@@ -162,7 +163,9 @@ fn image(making: &Making<'_>, log: &mut JobLog<'_>) -> io::Result<Result<Found, 
     let Some(wish) = Wish::of_job(making.node) else {
         return log.section(Section::ImageBuild, |_, events| image_build::build(making, events));
     };
-    let found = making.run.docker.with(|engine| async move { making.image(&engine, &wish).await });
+    let found = making.run.docker.with(|engine| async move {
+        unless_cancelled(making.run, making.image(&engine, &wish)).await
+    });
     Ok(found.map_err(|trouble| trouble.verdict()))
 }
 
