@@ -12,7 +12,6 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     process::ExitCode,
-    time::Duration,
 };
 
 use libloom_engine::{
@@ -65,8 +64,10 @@ const TESTS: &[Test] = &tests![
     Registry pull_that_fails_says_what_helps
     Registry registry_in_trouble_is_told_from_the_network
     Registry credentials_reach_the_registry
-    Registry pull_that_halts_is_given_up
 ];
+
+/// The test that takes minutes where a registry in trouble is asked again.
+const ASKED_AGAIN: &str = "registry_in_trouble_is_told_from_the_network";
 
 fn main() -> ExitCode {
     let filter = env::args().skip(1).find(|argument| !argument.starts_with('-'));
@@ -93,6 +94,11 @@ fn outcome(test: &Test, address: &str, registry: u16) -> String {
     let Some((runtime, engine)) = connect(address) else {
         return format!("ignored, no engine answers at `{address}`");
     };
+    if engine.flavour == Flavour::Podman && test.name == ASKED_AGAIN {
+        return "ignored, podman cannot: `POST /images/create` asks a registry in trouble again for \
+                minutes before it answers (4.3)"
+            .into();
+    }
     if test.needs == Needs::Registry && TcpStream::connect(("127.0.0.1", registry)).is_err() {
         return format!("ignored, no registry answers at port {registry}");
     }
@@ -322,13 +328,4 @@ async fn credentials_reach_the_registry(lab: Lab) {
             Err(error) => panic!("{error:?}"),
         }
     }
-}
-
-async fn pull_that_halts_is_given_up(lab: Lab) {
-    let registry = faulty_registry(&lab);
-    registry.disturb_each("*", MANIFEST, Fault::Stall(0));
-    let pull = Pull { stall: Duration::from_secs(1), ..Pull::of(FAULTY) };
-    let error = lab.engine.pull(&pull, &mut |_| {}).await.unwrap_err();
-    assert!(matches!(error, EngineError::Pull { trouble: PullTrouble::Stalled, .. }), "{error:?}");
-    assert!(!registry.disturbed().is_empty());
 }
