@@ -17,7 +17,6 @@ mod contract;
 mod dispatch;
 mod docker_build;
 mod docker_job;
-mod docker_leftovers;
 mod docker_proxy;
 mod docker_pull;
 mod docker_run;
