@@ -73,7 +73,8 @@ mod tests {
             "schema_version": "loom.snapshot.v1", "kind": "loom-snapshot", "id": "a",
             "path": "/tmp/a", "repo_root": "/r", "created_at": "2026-01-01T00:00:00Z",
             "duration_ms": 0, "loom_version": "0", "facts": {"object_format": "sha1"},
-            "counts": {"files": 0, "bytes": 0, "git_bytes": 0}, "phases": [],
+            "counts": {"tracked": 0, "deleted": 0, "untracked": 0, "symlinks": 0,
+                "repositories": 0, "bytes": 0, "git_bytes": 0}, "phases": [],
             "methods": {"files": "copy", "objects": "copy"}
         });
         fs::write(layout.snapshot("a"), record.to_string()).unwrap();
