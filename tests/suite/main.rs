@@ -20,7 +20,6 @@ mod docker_job;
 mod docker_proxy;
 mod docker_pull;
 mod docker_run;
-mod docker_seed;
 mod docker_services;
 mod docs;
 mod examples;
