@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::ran::{Ran, document, workflow};
 
-/// There only while an engine may hold something; the tests of killed runs in containers read it.
+/// There only while an engine may hold something; no run here is in a container.
 const WHILE_CONTAINERS_RUN: &str = "loom-engine";
 
 /// Kinds that are not files of their own: records of event files, what goes between processes, what
